@@ -1,0 +1,72 @@
+// The change from dormant to active, and back in the child of a fork: see activate.h.
+
+#include "hooks/activate.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "hooks/hook.h"
+#include "hooks/signal.h"
+
+namespace green {
+
+const char* (*on_first_activation)() = nullptr;
+bool enabled = true;
+unsigned long default_stack_size = 0;
+
+namespace {
+
+bool seen_before = false;
+
+void before_fork() { signals_before_fork(); }
+
+void parent_after_fork() {
+    fd_forked();
+    signals_after_fork_in_parent();
+}
+
+// The child has one thread, so it is dormant again.
+void child_after_fork() {
+    signals_after_fork_in_child();
+    scheduler_abandon();
+}
+
+const char* first_activation() {
+    if (seen_before) return nullptr;
+    if (const char* problem = on_first_activation == nullptr ? nullptr : on_first_activation()) {
+        return problem;
+    }
+    // One arena: with one kernel thread, more would only keep memory apart.
+    mallopt(M_ARENA_MAX, 1);
+    pthread_atfork(before_fork, parent_after_fork, child_after_fork);
+    seen_before = true;
+    return nullptr;
+}
+
+}  // namespace
+
+void refuse(const char* reason) {
+    if (!enabled) return;
+    enabled = false;
+    const char* const parts[] = {"libgreen: ", reason, "; the program runs natively\n"};
+    for (const char* part : parts) sys::invoke(SYS_write, 2, part, strlen(part));
+}
+
+bool activate() {
+    if (self != nullptr) return true;
+    if (!enabled || sys::invoke(SYS_gettid) != sys::invoke(SYS_getpid)) return false;
+    const char* problem = scheduler_start();
+    if (problem == nullptr) {
+        problem = first_activation();
+        if (problem != nullptr) scheduler_abandon();
+    }
+    if (problem != nullptr) {
+        refuse(problem);
+        return false;
+    }
+    signals_activate();
+    return true;
+}
+
+}  // namespace green

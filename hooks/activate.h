@@ -1,0 +1,24 @@
+// Waking the library up: what must happen when a program makes its first thread.
+#pragma once
+
+namespace green {
+
+// Makes the calling thread the first green thread, if it is not yet one. False if the program must
+// go on natively: on a kernel thread that is not the process's first, or where the platform is
+// missing something (said once on stderr). Calls malloc.
+bool activate();
+
+// Set by shim/: what goes with the first activation of a process (libc's entries are redirected
+// there). Null, or a sentence: why not.
+extern const char* (*on_first_activation)();
+
+// False after a failed self-test or a failed activation: all hooks stay what they stand for.
+extern bool enabled;
+
+// Says once on stderr that the program runs natively, and why.
+void refuse(const char* reason);
+
+// Overrides the default stack size of threads (GREEN_STACK), in bytes; 0: as the C library says.
+extern unsigned long default_stack_size;
+
+}  // namespace green

@@ -1,0 +1,192 @@
+// The life of descriptor numbers: close(2), dup(2), fcntl(2), ioctl(2), and every call that makes one.
+//
+// Nothing here waits. These hooks keep runtime/fd_table.h true: what a number means, whether others
+// share its description, whether the program made it non-blocking. A number that belongs to the
+// library is not there for the program.
+
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hooks/hook.h"
+#include "runtime/loop.h"
+
+using namespace green;
+
+namespace {
+
+long green_close(int fd) {
+    if (loop_owns_fd(fd)) return -EBADF;
+    fd_forget(fd);
+    return sys::invoke(SYS_close, fd);
+}
+
+long made(long fd) {
+    if (fd >= 0 && self != nullptr) fd_forget(static_cast<int>(fd));
+    return fd;
+}
+
+// A descriptor of an anonymous kind made by this process.
+long made(long fd, FdKind kind, bool nonblocking) {
+    if (fd >= 0 && self != nullptr) fd_created(static_cast<int>(fd), kind, nonblocking);
+    return fd;
+}
+
+long green_fcntl(int fd, int command, long argument) {
+    if (loop_owns_fd(fd)) return -EBADF;
+    long r = sys::invoke(SYS_fcntl, fd, command, argument);
+    if (r < 0) return r;
+    if (command == F_SETFL) fd_mode_changed(fd, (argument & O_NONBLOCK) != 0);
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
+        fd_duplicated(fd, static_cast<int>(r));
+    }
+    return r;
+}
+
+long green_dup3(int from, int to, int flags) {
+    if (loop_owns_fd(from) || loop_owns_fd(to)) return -EBADF;
+    if (from != to) fd_forget(to);
+    long r = sys::invoke(SYS_dup3, from, to, flags);
+    if (r >= 0) fd_duplicated(from, to);
+    return r;
+}
+
+}  // namespace
+
+HOOK(int, close, (int fd), redirected) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+    return static_cast<int>(result(green_close(fd)));
+}
+HOOK_ALIAS(__close, close, redirected)
+
+INTERNAL_HOOK(int, __close_nocancel, (int fd)) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+    return static_cast<int>(result(green_close(fd)));
+}
+
+HOOK(int, close_range, (unsigned first, unsigned last, int flags), redirected) {
+    constexpr int only_mark = 4;  // CLOSE_RANGE_CLOEXEC
+    if (self == nullptr || (flags & only_mark) != 0 || first > last) {
+        return static_cast<int>(result(sys::invoke(SYS_close_range, first, last, flags)));
+    }
+    fd_forget_range(first, last);
+    // Around our own descriptors, of which there are few and all high.
+    unsigned from = first;
+    for (unsigned fd = first; fd <= last && fd < loop_highest_fd() + 1U; ++fd) {
+        if (!loop_owns_fd(static_cast<int>(fd))) continue;
+        if (fd > from) sys::invoke(SYS_close_range, from, fd - 1, flags);
+        from = fd + 1;
+    }
+    if (from > last) return 0;
+    return static_cast<int>(result(sys::invoke(SYS_close_range, from, last, flags)));
+}
+
+HOOK(void, closefrom, (int low), interposed) {
+    hook_close_range(static_cast<unsigned>(low < 0 ? 0 : low), ~0U, 0);
+}
+
+HOOK(int, dup, (int fd), redirected) {
+    long r = sys::invoke(SYS_dup, fd);
+    if (self != nullptr && r >= 0) fd_duplicated(fd, static_cast<int>(r));
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, dup2, (int from, int to), redirected) {
+    if (self == nullptr || from == to) return static_cast<int>(result(sys::invoke(SYS_dup2, from, to)));
+    return static_cast<int>(result(green_dup3(from, to, 0)));
+}
+HOOK_ALIAS(__dup2, dup2, redirected)
+
+HOOK(int, dup3, (int from, int to, int flags), redirected) {
+    if (self == nullptr || from == to) {
+        return static_cast<int>(result(sys::invoke(SYS_dup3, from, to, flags)));
+    }
+    return static_cast<int>(result(green_dup3(from, to, flags)));
+}
+
+HOOK(int, fcntl, (int fd, int command, ...), redirected) {
+    va_list list;
+    va_start(list, command);
+    long argument = va_arg(list, long);
+    va_end(list);
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_fcntl, fd, command, argument)));
+    return static_cast<int>(result(green_fcntl(fd, command, argument)));
+}
+HOOK_ALIAS(fcntl64, fcntl, redirected)
+HOOK_ALIAS(__fcntl, fcntl, redirected)
+
+HOOK(int, ioctl, (int fd, unsigned long request, ...), redirected) {
+    va_list list;
+    va_start(list, request);
+    void* argument = va_arg(list, void*);
+    va_end(list);
+    long r = sys::invoke(SYS_ioctl, fd, request, argument);
+    if (self != nullptr && r == 0 && request == FIONBIO) {
+        fd_mode_changed(fd, *static_cast<int*>(argument) != 0);
+    }
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, pipe2, (int fds[2], int flags), redirected) {
+    long r = sys::invoke(SYS_pipe2, fds, flags);
+    if (r == 0) {
+        made(fds[0], FdKind::nowait, (flags & O_NONBLOCK) != 0);
+        made(fds[1], FdKind::nowait, (flags & O_NONBLOCK) != 0);
+    }
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, pipe, (int fds[2]), redirected) { return hook_pipe2(fds, 0); }
+
+HOOK(int, eventfd, (unsigned value, int flags), redirected) {
+    return static_cast<int>(result(made(sys::invoke(SYS_eventfd2, value, flags))));
+}
+
+HOOK(int, timerfd_create, (int clock, int flags), redirected) {
+    return static_cast<int>(result(made(sys::invoke(SYS_timerfd_create, clock, flags))));
+}
+
+HOOK(int, inotify_init1, (int flags), redirected) {
+    return static_cast<int>(result(made(sys::invoke(SYS_inotify_init1, flags))));
+}
+
+HOOK(int, inotify_init, (), redirected) { return hook_inotify_init1(0); }
+
+// libev makes its set here too: that one is moved out of the program's way.
+HOOK(int, epoll_create1, (int flags), redirected) {
+    long fd = sys::invoke(SYS_epoll_create1, flags);
+    if (loop_is_being_made()) return move_fd_high(static_cast<int>(fd));
+    return static_cast<int>(result(made(fd)));
+}
+
+HOOK(int, epoll_create, (int size), redirected) {
+    if (size <= 0) return static_cast<int>(result(-EINVAL));
+    return hook_epoll_create1(0);
+}
+
+HOOK(int, openat, (int directory, const char* path, int flags, ...), redirected) {
+    va_list list;
+    va_start(list, flags);
+    auto mode = static_cast<mode_t>(va_arg(list, unsigned));
+    va_end(list);
+    return static_cast<int>(result(made(sys::invoke(SYS_openat, directory, path, flags, mode))));
+}
+HOOK_ALIAS(openat64, openat, redirected)
+
+HOOK(int, open, (const char* path, int flags, ...), redirected) {
+    va_list list;
+    va_start(list, flags);
+    auto mode = static_cast<mode_t>(va_arg(list, unsigned));
+    va_end(list);
+    return static_cast<int>(result(made(sys::invoke(SYS_openat, AT_FDCWD, path, flags, mode))));
+}
+HOOK_ALIAS(open64, open, redirected)
+HOOK_ALIAS(__open, open, redirected)
+HOOK_ALIAS(__open64, open, redirected)
+
+HOOK(int, creat, (const char* path, mode_t mode), redirected) {
+    return hook_open(path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+HOOK_ALIAS(creat64, creat, redirected)

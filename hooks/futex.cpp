@@ -1,0 +1,145 @@
+// syscall(2): what programs and libraries do behind libc's back.
+//
+// libstdc++ (std::atomic::wait, semaphores, latches), glib and others wait on futexes with syscall();
+// these park like everything else (futex(2)). Others use it for calls that have hooks; those are sent
+// there. All else is the plain system call.
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+
+#include "hooks/hooks.h"
+#include "hooks/wait.h"
+
+using namespace green;
+
+namespace {
+
+struct FutexArguments {
+    uint32_t* word;
+    int operation;
+    uint32_t value;
+    const timespec* timeout;  // or, for a requeue, how many to move
+    uint32_t* word2;
+    uint32_t value3;
+};
+
+// FUTEX_WAIT's time-out is relative, FUTEX_WAIT_BITSET's absolute.
+sys::Deadline futex_deadline(const FutexArguments& a, int command) {
+    if (command == FUTEX_WAIT) return deadline_in(a.timeout);
+    clockid_t clock = (a.operation & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    return deadline_at(clock, a.timeout);
+}
+
+long futex_wait(const FutexArguments& a, int command) {
+    if (a.timeout != nullptr && !valid(a.timeout)) return -EINVAL;
+    uint32_t bits = command == FUTEX_WAIT_BITSET ? a.value3 : FUTEX_BITSET_MATCH_ANY;
+    if (bits == 0) return -EINVAL;
+    sys::Deadline deadline = futex_deadline(a, command);
+    // Not marked private: another process may be the one that wakes. The kernel's queue and ours
+    // cannot both be waited on, so the word is looked at again and again.
+    bool is_private = (a.operation & FUTEX_PRIVATE_FLAG) != 0;
+    constexpr uint64_t step = 2 * sys::millisecond;
+    if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return -EAGAIN;
+    for (;;) {
+        sys::Deadline again = is_private ? sys::never : sys::after(step);
+        Wake why = wait_address(a.word, again < deadline ? again : deadline, bits);
+        if (why == Wake::ready) return 0;
+        if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
+            return -EINTR;
+        }
+        if (why == Wake::timed_out) {
+            if (deadline <= again) return -ETIMEDOUT;
+            if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return 0;
+        }
+    }
+}
+
+long futex_wake(const FutexArguments& a, uint32_t bits) {
+    long woken = wake_address_tagged(a.word, a.value, bits);
+    if ((a.operation & FUTEX_PRIVATE_FLAG) != 0 || woken >= static_cast<long>(a.value)) return woken;
+    long others = sys::invoke(SYS_futex, a.word, a.operation, a.value - static_cast<uint32_t>(woken),
+                              nullptr, nullptr, a.value3);
+    return others > 0 ? woken + others : woken;
+}
+
+long futex_requeue(const FutexArguments& a, bool compare) {
+    if (compare && __atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value3) return -EAGAIN;
+    auto most = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout));
+    long woken = wake_address(a.word, a.value);
+    long moved = requeue_address(a.word, a.word2, most);
+    return compare ? woken + moved : woken;
+}
+
+long green_futex(const FutexArguments& a) {
+    int command = a.operation & FUTEX_CMD_MASK;
+    switch (command) {
+        case FUTEX_WAIT:
+        case FUTEX_WAIT_BITSET:
+            return futex_wait(a, command);
+        case FUTEX_WAKE:
+            return futex_wake(a, FUTEX_BITSET_MATCH_ANY);
+        case FUTEX_WAKE_BITSET:
+            return a.value3 == 0 ? -EINVAL : futex_wake(a, a.value3);
+        case FUTEX_REQUEUE:
+        case FUTEX_CMP_REQUEUE:
+            return futex_requeue(a, command == FUTEX_CMP_REQUEUE);
+        default:  // FUTEX_WAKE_OP and priority inheritance: the kernel's own, counted
+            count_native("futex");
+            return sys::invoke(SYS_futex, a.word, a.operation, a.value, a.timeout, a.word2, a.value3);
+    }
+}
+
+// A system call by number that has a hook of its own. False: it has none.
+bool by_hook(long number, const long* a, long* r) {
+    switch (number) {
+        case SYS_futex:
+            *r = result(green_futex({reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]),
+                                     static_cast<uint32_t>(a[2]),
+                                     reinterpret_cast<const timespec*>(a[3]),
+                                     reinterpret_cast<uint32_t*>(a[4]),
+                                     static_cast<uint32_t>(a[5])}));
+            return true;
+        case SYS_gettid:
+            *r = self->tid;
+            return true;
+        case SYS_read:
+            *r = hook_read(static_cast<int>(a[0]), reinterpret_cast<void*>(a[1]),
+                           static_cast<size_t>(a[2]));
+            return true;
+        case SYS_write:
+            *r = hook_write(static_cast<int>(a[0]), reinterpret_cast<const void*>(a[1]),
+                            static_cast<size_t>(a[2]));
+            return true;
+        case SYS_close:
+            *r = hook_close(static_cast<int>(a[0]));
+            return true;
+        case SYS_nanosleep:
+            *r = hook_nanosleep(reinterpret_cast<const timespec*>(a[0]),
+                                reinterpret_cast<timespec*>(a[1]));
+            return true;
+        case SYS_poll:
+            *r = hook_poll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]),
+                           static_cast<int>(a[2]));
+            return true;
+        case SYS_sched_yield:
+            *r = hook_sched_yield();
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+HOOK(long, syscall, (long number, ...), interposed) {
+    long a[6];
+    va_list list;
+    va_start(list, number);
+    for (long& value : a) value = va_arg(list, long);
+    va_end(list);
+    long r;
+    if (self != nullptr && by_hook(number, a, &r)) return r;
+    return result(sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+}

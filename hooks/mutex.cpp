@@ -1,0 +1,144 @@
+// Mutexes and spin locks (pthread_mutex_lock(3p), C11's mtx_t).
+//
+// glibc's own trylock and unlock do all the work: with a real tid in a real thread block they know
+// recursion, error checking, robustness and priorities. Only the waiting is ours: when trylock says
+// EBUSY the thread parks on the mutex's address, and whoever unlocks wakes one. A mutex that other
+// processes share cannot be waited for in a private queue: it is asked again after ever longer
+// sleeps, because no other process will tell us.
+
+#include <pthread.h>
+#include <threads.h>
+
+#include "hooks/mutex.h"
+#include "hooks/signal.h"
+#include "hooks/wait.h"
+
+using namespace green;
+
+ORIGINAL(int, pthread_mutex_lock, (pthread_mutex_t*), nullptr)
+ORIGINAL(int, pthread_mutex_trylock, (pthread_mutex_t*), nullptr)
+ORIGINAL(int, pthread_mutex_clocklock, (pthread_mutex_t*, clockid_t, const timespec*), nullptr)
+ORIGINAL(int, pthread_mutex_unlock, (pthread_mutex_t*), nullptr)
+ORIGINAL(int, pthread_spin_trylock, (pthread_spinlock_t*), nullptr)
+
+namespace {
+
+// glibc's encoding of pthread_mutex_t.__data.__kind (ABI: static initialisers fix it).
+constexpr int kind_mask = 3;
+constexpr int kind_shared = 128;
+
+bool shared_with_processes(const pthread_mutex_t* m) {
+    return (m->__data.__kind & kind_shared) != 0;
+}
+
+bool owned_by_caller(const pthread_mutex_t* m) { return m->__data.__owner == self->tid; }
+
+// A second lock by the owner: EDEADLK for the kinds that check, else a wait without end, as natively.
+bool would_deadlock(const pthread_mutex_t* m) {
+    return (m->__data.__kind & kind_mask) == PTHREAD_MUTEX_ERRORCHECK && owned_by_caller(m);
+}
+
+int lock_slowly(pthread_mutex_t* m, sys::Deadline deadline) {
+    if (would_deadlock(m)) return EDEADLK;
+    uint64_t nap = 50'000;
+    for (bool overtaken = false;; overtaken = true) {
+        Wake why;
+        if (shared_with_processes(m)) {
+            sys::Deadline again = sys::after(nap);
+            why = park(Park::address, again < deadline ? again : deadline);
+            if (why == Wake::timed_out && again < deadline) why = Wake::ready;
+            if (nap < 10 * sys::millisecond) nap *= 2;
+        } else {
+            why = wait_address(m, deadline, 0, overtaken);
+        }
+        if (why == Wake::interrupted) run_due_signals(true);
+        int error = original_pthread_mutex_trylock()(m);
+        if (error != EBUSY) return error;
+        if (why == Wake::timed_out) return ETIMEDOUT;
+    }
+}
+
+int green_lock(pthread_mutex_t* m) {
+    int error = original_pthread_mutex_trylock()(m);
+    if (__builtin_expect(error != EBUSY, 1)) return error;
+    return lock_slowly(m, sys::never);
+}
+
+int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
+    int error = original_pthread_mutex_trylock()(m);
+    if (error != EBUSY) return error;
+    if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return EINVAL;
+    return lock_slowly(m, deadline_at(clock, time));
+}
+
+}  // namespace
+
+namespace green {
+
+int lock_mutex(pthread_mutex_t* m) { return green_lock(m); }
+
+int unlock_mutex(pthread_mutex_t* m) {
+    int error = original_pthread_mutex_unlock()(m);
+    if (error == 0) wake_address(m);
+    return error;
+}
+
+}  // namespace green
+
+HOOK(int, pthread_mutex_lock, (pthread_mutex_t * m), interposed) {
+    if (self == nullptr) return original_pthread_mutex_lock()(m);
+    return green_lock(m);
+}
+HOOK_ALIAS(__pthread_mutex_lock, pthread_mutex_lock, interposed)
+
+HOOK(int, pthread_mutex_unlock, (pthread_mutex_t * m), interposed) {
+    if (self == nullptr) return original_pthread_mutex_unlock()(m);
+    return unlock_mutex(m);
+}
+HOOK_ALIAS(__pthread_mutex_unlock, pthread_mutex_unlock, interposed)
+
+// A loop around trylock is a busy wait: now and then the others must run.
+HOOK(int, pthread_mutex_trylock, (pthread_mutex_t * m), interposed) {
+    int error = original_pthread_mutex_trylock()(m);
+    if (error == EBUSY && self != nullptr) yield();
+    return error;
+}
+HOOK_ALIAS(__pthread_mutex_trylock, pthread_mutex_trylock, interposed)
+
+HOOK(int, pthread_mutex_clocklock, (pthread_mutex_t * m, clockid_t clock, const timespec* time),
+     interposed) {
+    if (self == nullptr) return original_pthread_mutex_clocklock()(m, clock, time);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
+    return green_clocklock(m, clock, time);
+}
+
+HOOK(int, pthread_mutex_timedlock, (pthread_mutex_t * m, const timespec* time), interposed) {
+    return hook_pthread_mutex_clocklock(m, CLOCK_REALTIME, time);
+}
+
+HOOK(int, pthread_spin_lock, (pthread_spinlock_t * lock), interposed) {
+    while (original_pthread_spin_trylock()(lock) != 0) {
+        if (self != nullptr) yield();
+    }
+    return 0;
+}
+
+HOOK(int, mtx_lock, (mtx_t * m), interposed) {
+    return hook_pthread_mutex_lock(reinterpret_cast<pthread_mutex_t*>(m)) == 0 ? thrd_success
+                                                                              : thrd_error;
+}
+
+HOOK(int, mtx_timedlock, (mtx_t * m, const timespec* time), interposed) {
+    int error = hook_pthread_mutex_timedlock(reinterpret_cast<pthread_mutex_t*>(m), time);
+    return error == 0 ? thrd_success : error == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+
+HOOK(int, mtx_trylock, (mtx_t * m), interposed) {
+    int error = hook_pthread_mutex_trylock(reinterpret_cast<pthread_mutex_t*>(m));
+    return error == 0 ? thrd_success : error == EBUSY ? thrd_busy : thrd_error;
+}
+
+HOOK(int, mtx_unlock, (mtx_t * m), interposed) {
+    return hook_pthread_mutex_unlock(reinterpret_cast<pthread_mutex_t*>(m)) == 0 ? thrd_success
+                                                                                : thrd_error;
+}

@@ -1,0 +1,291 @@
+// Waiting for several descriptors: poll(2), select(2) and epoll_wait(2) in all their forms.
+//
+// All have one shape: ask the kernel with a time-out of zero; if nothing is ready, wait for an event
+// on any of the descriptors; ask again. The answer the program sees is always the kernel's own. A
+// call with a time-out of zero lets the other threads go first: it may be somebody's busy loop.
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+
+#include "hooks/signal.h"
+#include "hooks/wait.h"
+#include "runtime/loop.h"
+
+using namespace green;
+
+namespace {
+
+constexpr timespec zero = {0, 0};
+constexpr size_t kernel_sigset_size = 8;
+
+// Room for the waits of one call: on the stack if they are few, since stacks may be small.
+class Waits {
+  public:
+    explicit Waits(unsigned count) : count_(count), waits_(few_) {
+        if (count_ <= few) return;
+        long memory = sys::invoke(SYS_mmap, nullptr, bytes(), PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        waits_ = sys::failed(memory) ? nullptr : reinterpret_cast<FdWait*>(memory);
+    }
+    ~Waits() {
+        if (waits_ != few_ && waits_ != nullptr) sys::invoke(SYS_munmap, waits_, bytes());
+    }
+    Waits(const Waits&) = delete;
+    Waits& operator=(const Waits&) = delete;
+
+    bool no_memory() const { return waits_ == nullptr; }
+    FdWait& operator[](unsigned i) { return waits_[i]; }
+
+    // Registers what is not registered yet and parks. Without room for a registration, looks again
+    // soon instead.
+    Wake wait(sys::Deadline deadline) {
+        bool all_watched = true;
+        for (unsigned i = 0; i < count_; ++i) {
+            if (waits_[i].fd >= 0) all_watched = fd_watch(waits_[i].fd) && all_watched;
+        }
+        constexpr uint64_t soon = 5 * sys::millisecond;
+        sys::Deadline until = all_watched ? deadline : sys::after(soon);
+        Wake why = wait_fds(waits_, count_, until < deadline ? until : deadline);
+        return why == Wake::timed_out && until < deadline ? Wake::ready : why;
+    }
+
+  private:
+    static constexpr unsigned few = 8;
+    size_t bytes() const { return count_ * sizeof(FdWait); }
+    unsigned count_;
+    FdWait* waits_;
+    FdWait few_[few];
+};
+
+// The shape itself. `ask()` is the system call with no time-out; `fill(waits)` says what to wait for.
+template <class Ask, class Fill>
+long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask, Fill fill) {
+    cancellation_point();
+    if (no_wait) {
+        yield();
+        return ask();
+    }
+    long r = ask();
+    if (r != 0) {
+        count_unparked_call();
+        return r;
+    }
+    Waits waits(count);
+    if (waits.no_memory()) return -ENOMEM;
+    fill(waits);
+    for (;;) {
+        Wake why = waits.wait(deadline);
+        r = ask();
+        if (r != 0 || why == Wake::timed_out) return r;
+        if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
+    }
+}
+
+uint32_t to_epoll(short events) {
+    uint32_t bits = static_cast<uint32_t>(events) & (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
+    if ((events & (POLLRDNORM | POLLRDBAND)) != 0) bits |= EPOLLIN;
+    if ((events & (POLLWRNORM | POLLWRBAND)) != 0) bits |= EPOLLOUT;
+    return bits;
+}
+
+long green_poll(pollfd* fds, nfds_t count, sys::Deadline deadline, bool no_wait) {
+    return ask_and_wait(
+        deadline, no_wait, static_cast<unsigned>(count),
+        [=] { return sys::invoke(SYS_poll, fds, count, 0); },
+        [=](Waits& waits) {
+            for (unsigned i = 0; i < count; ++i) {
+                waits[i].fd = fds[i].fd;
+                waits[i].events = to_epoll(fds[i].events);
+            }
+        });
+}
+
+// The three sets of a select(2) call: inputs kept aside, results written to the program's own.
+class Sets {
+  public:
+    Sets(int count, fd_set* r, fd_set* w, fd_set* e) : bytes_(words(count) * sizeof(long)) {
+        fd_set* given[] = {r, w, e};
+        for (int i = 0; i < 3; ++i) {
+            sets_[i] = reinterpret_cast<unsigned long*>(given[i]);
+            if (sets_[i] != nullptr) __builtin_memcpy(asked_[i], sets_[i], bytes_);
+        }
+    }
+
+    long ask(int count) {
+        restore();
+        timespec t = zero;
+        return sys::invoke(SYS_pselect6, count, sets_[0], sets_[1], sets_[2], &t, nullptr);
+    }
+
+    void restore() {
+        for (int i = 0; i < 3; ++i) {
+            if (sets_[i] != nullptr) __builtin_memcpy(sets_[i], asked_[i], bytes_);
+        }
+    }
+
+    uint32_t events(int fd) const {
+        constexpr uint32_t bits[] = {EPOLLIN, EPOLLOUT, EPOLLPRI};
+        uint32_t events = 0;
+        for (int i = 0; i < 3; ++i) {
+            bool set = sets_[i] != nullptr && (asked_[i][fd / bits_per_word] >> (fd % bits_per_word) & 1) != 0;
+            if (set) events |= bits[i];
+        }
+        return events;
+    }
+
+    static constexpr int most = FD_SETSIZE;
+
+  private:
+    static constexpr int bits_per_word = 64;
+    static size_t words(int count) { return static_cast<size_t>(count + bits_per_word - 1) / bits_per_word; }
+    size_t bytes_;
+    unsigned long* sets_[3];
+    unsigned long asked_[3][most / bits_per_word];
+};
+
+long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline, bool no_wait) {
+    if (count < 0) return -EINVAL;
+    if (count > Sets::most) count = Sets::most;
+    Sets sets(count, r, w, e);
+    unsigned wanted = 0;
+    for (int fd = 0; fd < count; ++fd) wanted += sets.events(fd) != 0 ? 1 : 0;
+    long got = ask_and_wait(
+        deadline, no_wait, wanted, [&] { return sets.ask(count); },
+        [&](Waits& waits) {
+            unsigned i = 0;
+            for (int fd = 0; fd < count; ++fd) {
+                if (sets.events(fd) == 0) continue;
+                waits[i].fd = fd;
+                waits[i++].events = sets.events(fd);
+            }
+        });
+    if (got < 0) sets.restore();
+    return got;
+}
+
+void tell_time_left(sys::Deadline deadline, timeval* t) {
+    uint64_t now = sys::now();
+    uint64_t left = deadline > now ? deadline - now : 0;
+    t->tv_sec = static_cast<time_t>(left / sys::second);
+    t->tv_usec = static_cast<suseconds_t>(left % sys::second / 1000);
+}
+
+long green_epoll_wait(int fd, epoll_event* events, int max, sys::Deadline deadline, bool no_wait) {
+    return ask_and_wait(
+        deadline, no_wait, 1, [=] { return sys::invoke(SYS_epoll_wait, fd, events, max, 0); },
+        [=](Waits& waits) {
+            waits[0].fd = fd;
+            waits[0].events = EPOLLIN;
+        });
+}
+
+sys::Deadline deadline_in_ms(int ms) {
+    return ms < 0 ? sys::never : sys::after(static_cast<uint64_t>(ms) * sys::millisecond);
+}
+
+bool is_zero(const timespec* t) { return t != nullptr && t->tv_sec == 0 && t->tv_nsec == 0; }
+
+}  // namespace
+
+HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_poll, fds, count, timeout)));
+    return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
+}
+HOOK_ALIAS(__poll, poll, redirected)
+
+HOOK(int, __poll_chk, (pollfd * fds, nfds_t count, int timeout, size_t room), interposed) {
+    if (room / sizeof *fds < count) __builtin_trap();
+    return hook_poll(fds, count, timeout);
+}
+
+HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask),
+     redirected) {
+    if (self == nullptr) {
+        timespec copy = timeout == nullptr ? zero : *timeout;
+        return static_cast<int>(result(sys::invoke(SYS_ppoll, fds, count,
+                                                   timeout == nullptr ? nullptr : &copy, mask,
+                                                   kernel_sigset_size)));
+    }
+    if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
+    MaskDuringCall scope(mask);
+    return static_cast<int>(
+        result(green_poll(fds, count, deadline_in(timeout), is_zero(timeout))));
+}
+
+HOOK(int, __ppoll_chk,
+     (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask, size_t room),
+     interposed) {
+    if (room / sizeof *fds < count) __builtin_trap();
+    return hook_ppoll(fds, count, timeout, mask);
+}
+
+HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout), redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_select, count, r, w, e, timeout)));
+    }
+    if (timeout == nullptr) {
+        return static_cast<int>(result(green_select(count, r, w, e, sys::never, false)));
+    }
+    if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return static_cast<int>(result(-EINVAL));
+    // select(2) accepts a million microseconds and more, and Linux writes back what is left.
+    timespec t = {timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
+    sys::Deadline deadline = deadline_in(&t);
+    long got = green_select(count, r, w, e, deadline, is_zero(&t));
+    tell_time_left(deadline, timeout);
+    return static_cast<int>(result(got));
+}
+HOOK_ALIAS(__select, select, redirected)
+
+HOOK(int, pselect,
+     (int count, fd_set* r, fd_set* w, fd_set* e, const timespec* timeout, const sigset_t* mask),
+     redirected) {
+    if (self == nullptr) {
+        timespec copy = timeout == nullptr ? zero : *timeout;
+        struct {
+            const sigset_t* mask;
+            size_t size;
+        } with_size = {mask, kernel_sigset_size};
+        return static_cast<int>(result(sys::invoke(SYS_pselect6, count, r, w, e,
+                                                   timeout == nullptr ? nullptr : &copy,
+                                                   &with_size)));
+    }
+    if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
+    MaskDuringCall scope(mask);
+    return static_cast<int>(
+        result(green_select(count, r, w, e, deadline_in(timeout), is_zero(timeout))));
+}
+
+HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redirected) {
+    if (in_loop()) return loop_poll(fd, events, max, timeout);
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_epoll_wait, fd, events, max, timeout)));
+    }
+    return static_cast<int>(
+        result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));
+}
+
+HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const sigset_t* mask),
+     redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_epoll_pwait, fd, events, max, timeout, mask,
+                                                   kernel_sigset_size)));
+    }
+    MaskDuringCall scope(mask);
+    return static_cast<int>(
+        result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));
+}
+
+HOOK(int, epoll_pwait2,
+     (int fd, epoll_event* events, int max, const timespec* timeout, const sigset_t* mask),
+     redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_epoll_pwait2, fd, events, max, timeout, mask,
+                                                   kernel_sigset_size)));
+    }
+    if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
+    MaskDuringCall scope(mask);
+    return static_cast<int>(
+        result(green_epoll_wait(fd, events, max, deadline_in(timeout), is_zero(timeout))));
+}

@@ -1,0 +1,89 @@
+// POSIX semaphores, named and unnamed (sem_wait(3), sem_post(3)).
+//
+// The count lives where glibc keeps it and changes through glibc's own trywait and post; a thread that
+// finds it zero parks on the semaphore's address. A semaphore in shared memory may be posted by
+// another process, which cannot wake us: its waiters look again after short sleeps.
+
+#include <semaphore.h>
+
+#include "hooks/wait.h"
+
+using namespace green;
+
+ORIGINAL(int, sem_wait, (sem_t*), nullptr)
+ORIGINAL(int, sem_trywait, (sem_t*), nullptr)
+ORIGINAL(int, sem_clockwait, (sem_t*, clockid_t, const timespec*), nullptr)
+ORIGINAL(int, sem_post, (sem_t*), nullptr)
+
+namespace {
+
+// glibc's struct new_sem on 64-bit machines: value and waiters in one word, then `private`, which is
+// FUTEX_PRIVATE_FLAG turned around: 0 for a private one, 128 for one that processes share.
+struct NewSem {
+    uint64_t data;
+    int shared;
+    int pad;
+};
+
+bool shared_with_processes(const sem_t* s) {
+    return reinterpret_cast<const NewSem*>(s)->shared != 0;
+}
+
+// 0, or the errno of the failure.
+int wait_for(sem_t* s, sys::Deadline deadline) {
+    cancellation_point();
+    int saved = errno;
+    constexpr uint64_t step = 2 * sys::millisecond;
+    bool shared = shared_with_processes(s);
+    for (bool overtaken = false;; overtaken = true) {
+        if (original_sem_trywait()(s) == 0) {
+            errno = saved;
+            count_unparked_call();
+            return 0;
+        }
+        if (errno != EAGAIN) return errno;
+        sys::Deadline again = shared ? sys::after(step) : sys::never;
+        Wake why = wait_address(s, again < deadline ? again : deadline, 0, overtaken);
+        if (why == Wake::timed_out && deadline <= again) return ETIMEDOUT;
+        if (why == Wake::interrupted && interruption_ends_call(true)) return EINTR;
+    }
+}
+
+int finish(int error) {
+    if (error == 0) return 0;
+    errno = error;
+    return -1;
+}
+
+}  // namespace
+
+HOOK(int, sem_wait, (sem_t * s), interposed) {
+    if (self == nullptr) return original_sem_wait()(s);
+    return finish(wait_for(s, sys::never));
+}
+
+HOOK(int, sem_clockwait, (sem_t * s, clockid_t clock, const timespec* time), interposed) {
+    if (self == nullptr) return original_sem_clockwait()(s, clock, time);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return finish(EINVAL);
+    if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return finish(EINVAL);
+    return finish(wait_for(s, deadline_at(clock, time)));
+}
+
+HOOK(int, sem_timedwait, (sem_t * s, const timespec* time), interposed) {
+    return hook_sem_clockwait(s, CLOCK_REALTIME, time);
+}
+
+HOOK(int, sem_trywait, (sem_t * s), interposed) {
+    int r = original_sem_trywait()(s);
+    if (r != 0 && self != nullptr && errno == EAGAIN) {
+        yield();
+        errno = EAGAIN;
+    }
+    return r;
+}
+
+HOOK(int, sem_post, (sem_t * s), interposed) {
+    int r = original_sem_post()(s);
+    if (r == 0 && self != nullptr) wake_address(s);
+    return r;
+}

@@ -1,0 +1,39 @@
+// Signals and green threads: what other hooks need of hooks/signal.cpp.
+#pragma once
+
+#include <signal.h>
+
+#include "runtime/thread.h"
+
+namespace green {
+
+// Runs the handlers of signals that are due on the calling thread, after an interrupted wait that
+// has been taken down. True if the call must fail with EINTR: a handler ran, and either it was not
+// installed with SA_RESTART or the call is one that is never restarted (signal(7)).
+bool run_due_signals(bool restartable);
+
+// ppoll(2), pselect(2) and epoll_pwait(2): the mask holds for the length of the call. Null: no change.
+class MaskDuringCall {
+  public:
+    explicit MaskDuringCall(const sigset_t* mask);
+    ~MaskDuringCall();
+    MaskDuringCall(const MaskDuringCall&) = delete;
+    MaskDuringCall& operator=(const MaskDuringCall&) = delete;
+
+  private:
+    bool changed_;
+    sigset_t before_;
+};
+
+// The library's states: from the first thread on handlers are ours, in a child they are the
+// program's own again.
+void signals_activate();
+void signals_before_fork();
+void signals_after_fork_in_parent();
+void signals_after_fork_in_child();
+
+// A green thread starts (with the mask it inherited) or ends.
+void signals_thread_begins(Thread* thread);
+void signals_thread_ends(Thread* thread);
+
+}  // namespace green

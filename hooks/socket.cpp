@@ -1,0 +1,394 @@
+// Sockets: making, connecting, accepting, and messages (socket(2) to recvmmsg(2)).
+//
+// Data moves with MSG_DONTWAIT, one flag of one call. connect(2) and accept(2) have no such flag:
+//  - connect: O_NONBLOCK is set for the one call and restored;
+//  - accept: on a listener that only this process can have, an event or poll(2) says that there is a
+//    connection, and nobody can take it away in between; on one that other processes may share,
+//    O_NONBLOCK is set for the one call, so that a stolen connection cannot stop the process.
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "hooks/transfer.h"
+
+using namespace green;
+
+namespace {
+
+constexpr int made_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+
+// Sets O_NONBLOCK on a description for the length of one call.
+class NonblockingForOneCall {
+  public:
+    explicit NonblockingForOneCall(int fd) : fd_(fd), flags_(sys::invoke(SYS_fcntl, fd, F_GETFL)) {
+        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ | O_NONBLOCK);
+    }
+    ~NonblockingForOneCall() {
+        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_);
+    }
+    NonblockingForOneCall(const NonblockingForOneCall&) = delete;
+    NonblockingForOneCall& operator=(const NonblockingForOneCall&) = delete;
+
+  private:
+    int fd_;
+    long flags_;
+};
+
+void note_socket(long fd, int domain, int type, int protocol) {
+    if (fd < 0) return;
+    FdState* s = fd_created(static_cast<int>(fd), FdKind::socket, (type & SOCK_NONBLOCK) != 0);
+    if (s == nullptr) return;
+    s->tcp = (domain == AF_INET || domain == AF_INET6) && (type & ~made_flags) == SOCK_STREAM &&
+             (protocol == 0 || protocol == IPPROTO_TCP);
+}
+
+long accept_once(int fd, sockaddr* address, socklen_t* size, int flags) {
+    FdState* s = fd_state(fd);
+    if (fd_shared(s) || s->duplicated) {
+        if (!ready_now(fd, EPOLLIN)) return -EAGAIN;
+        NonblockingForOneCall scope(fd);
+        return sys::invoke(SYS_accept4, fd, address, size, flags);
+    }
+    bool sure = s->announced;
+    s->announced = false;
+    if (!sure && !ready_now(fd, EPOLLIN)) return -EAGAIN;
+    return sys::invoke(SYS_accept4, fd, address, size, flags);
+}
+
+long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
+    long r = try_and_wait(fd, in, false, [=](FdKind kind) {
+        if (kind == FdKind::plain) return sys::invoke(SYS_accept4, fd, address, size, flags);
+        return accept_once(fd, address, size, flags);
+    });
+    if (r < 0) return r;
+    // A connection inherits the listener's type and time-outs, but not O_NONBLOCK (accept(2)).
+    FdState* listener = fd_state(fd);
+    FdState* s = fd_created(static_cast<int>(r), FdKind::socket, (flags & SOCK_NONBLOCK) != 0);
+    if (s != nullptr && listener != nullptr && listener->kind == FdKind::socket) {
+        s->tcp = listener->tcp;
+        s->timeouts_known = listener->timeouts_known;
+        s->timeout[in] = listener->timeout[in];
+        s->timeout[out] = listener->timeout[out];
+    }
+    return r;
+}
+
+// What became of a connection attempt that went on in the background.
+long finish_connect(int fd, sys::Deadline deadline) {
+    FdState* s = fd_state(fd);
+    while (!ready_now(fd, EPOLLOUT)) {
+        Wake why = wait_fd(fd, EPOLLOUT, deadline);
+        if (why == Wake::timed_out) return -EINPROGRESS;
+        if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
+            return -EINTR;
+        }
+    }
+    s->drained[in] = s->drained[out] = false;
+    int error = 0;
+    socklen_t size = sizeof error;
+    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return -error;
+}
+
+long green_connect(int fd, const sockaddr* address, socklen_t size) {
+    cancellation_point();
+    FdState* s = fd_state(fd);
+    if (s == nullptr) return sys::invoke(SYS_connect, fd, address, size);
+    if (int error = fd_learn(fd, s)) return -error;
+    if (s->nonblocking || s->kind != FdKind::socket) {
+        s->drained[in] = s->drained[out] = false;
+        return sys::invoke(SYS_connect, fd, address, size);
+    }
+    uint64_t timeout = fd_timeout(fd, s, out);
+    sys::Deadline deadline = timeout == 0 ? sys::never : sys::after(timeout);
+    for (uint64_t pause = sys::millisecond;; pause += pause < 16 * sys::millisecond ? pause : 0) {
+        long r;
+        {
+            NonblockingForOneCall scope(fd);
+            r = sys::invoke(SYS_connect, fd, address, size);
+        }
+        s->drained[in] = s->drained[out] = false;
+        if (r == -EINPROGRESS) return finish_connect(fd, deadline);
+        if (r != -EAGAIN || address->sa_family != AF_UNIX) return r;
+        // A Unix listener's queue is full. No event will say when it no longer is (unix(7)).
+        sys::Deadline again = sys::after(pause);
+        Wake why = park(Park::fd, again < deadline ? again : deadline);
+        if (why == Wake::timed_out && deadline <= again) return -EAGAIN;
+        if (why == Wake::interrupted && interruption_ends_call(timeout == 0)) return -EINTR;
+    }
+}
+
+bool is_stream(int fd, const FdState* s) {
+    if (s->tcp) return true;
+    int type = 0;
+    socklen_t size = sizeof type;
+    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    return type == SOCK_STREAM;
+}
+
+long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size) {
+    bool wait_all = (flags & MSG_WAITALL) != 0;
+    size_t done = 0;
+    for (;;) {
+        char* at = static_cast<char*>(buffer) + done;
+        size_t wanted = size - done;
+        long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+            int how = kind == FdKind::socket ? flags | MSG_DONTWAIT : flags;
+            long got = sys::invoke(SYS_recvfrom, fd, at, wanted, how, from, from_size);
+            note_received(fd_state(fd), got, wanted, how);
+            return got;
+        });
+        if (r < 0) return done == 0 ? r : static_cast<long>(done);
+        done += static_cast<size_t>(r);
+        FdState* s = fd_state(fd);
+        // Only a stream can give less than what was asked for and have more to come.
+        bool more = wait_all && s != nullptr && !s->nonblocking && is_stream(fd, s);
+        constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
+        if (!more || r == 0 || done >= size || (flags & one_attempt) != 0) {
+            return static_cast<long>(done);
+        }
+    }
+}
+
+long green_send(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
+                socklen_t to_size) {
+    if ((flags & MSG_DONTWAIT) != 0) {
+        return try_and_wait(fd, out, true, [=](FdKind) {
+            return sys::invoke(SYS_sendto, fd, buffer, size, flags, to, to_size);
+        });
+    }
+    iovec v = {const_cast<void*>(buffer), size};
+    return transfer_all(fd, &v, 1, [=](FdKind kind, const iovec* rest, int, int extra) {
+        int how = flags | extra | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+        return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len, how, to, to_size);
+    });
+}
+
+// Descriptors in a message will be another process's too: what they share can change behind us.
+void note_passed_descriptors(const msghdr* m) {
+    if (m == nullptr || m->msg_control == nullptr) return;
+    for (cmsghdr* c = CMSG_FIRSTHDR(m); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(m), c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        auto* fds = reinterpret_cast<int*>(CMSG_DATA(c));
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
+            FdState* s = fd_state(fds[i]);
+            if (s == nullptr) continue;
+            s->ours = false;
+            s->duplicated = true;
+        }
+    }
+}
+
+// The numbers that arrive in a message are new ones.
+void note_received_descriptors(const msghdr* m) {
+    if (m == nullptr || m->msg_control == nullptr || m->msg_controllen == 0) return;
+    for (cmsghdr* c = CMSG_FIRSTHDR(m); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(m), c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        auto* fds = reinterpret_cast<int*>(CMSG_DATA(c));
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) fd_forget(fds[i]);
+    }
+}
+
+long green_sendmsg(int fd, const msghdr* m, int flags) {
+    note_passed_descriptors(m);
+    bool one_attempt = (flags & MSG_DONTWAIT) != 0 || m == nullptr || m->msg_iov == nullptr ||
+                       m->msg_iovlen == 0 || m->msg_iovlen > IOV_MAX;
+    if (one_attempt) {
+        return try_and_wait(fd, out, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+            int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+            return sys::invoke(SYS_sendmsg, fd, m, how);
+        });
+    }
+    msghdr part = *m;  // ancillary data goes with the first part only
+    return transfer_all(fd, m->msg_iov, static_cast<int>(m->msg_iovlen),
+                        [&](FdKind kind, const iovec* rest, int count, int extra) {
+                            part.msg_iov = const_cast<iovec*>(rest);
+                            part.msg_iovlen = static_cast<size_t>(count);
+                            int how = flags | extra | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+                            long r = sys::invoke(SYS_sendmsg, fd, &part, how);
+                            if (r > 0) part.msg_control = nullptr, part.msg_controllen = 0;
+                            return r;
+                        });
+}
+
+long green_recvmsg(int fd, msghdr* m, int flags) {
+    size_t wanted = m == nullptr || m->msg_iovlen > IOV_MAX
+                        ? 0
+                        : total_size(m->msg_iov, static_cast<int>(m->msg_iovlen));
+    if ((flags & MSG_WAITALL) != 0 && m != nullptr && m->msg_controllen == 0 && wanted > 0) {
+        // A stream's pieces one after another, each of them whole.
+        long done = 0;
+        m->msg_flags = 0;
+        for (size_t i = 0; i < m->msg_iovlen; ++i) {
+            iovec& v = m->msg_iov[i];
+            long r = green_recv(fd, v.iov_base, v.iov_len, flags, nullptr, nullptr);
+            if (r < 0) return done > 0 ? done : r;
+            done += r;
+            if (static_cast<size_t>(r) < v.iov_len) break;
+        }
+        return done;
+    }
+    // recvmsg(2) writes lengths back even when it fails with EAGAIN, so each attempt needs the
+    // program's own values again.
+    socklen_t name_size = m == nullptr ? 0 : m->msg_namelen;
+    size_t control_size = m == nullptr ? 0 : m->msg_controllen;
+    long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+        int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+        if (m != nullptr) m->msg_namelen = name_size, m->msg_controllen = control_size;
+        long got = sys::invoke(SYS_recvmsg, fd, m, how);
+        note_received(fd_state(fd), got, wanted, how);
+        return got;
+    });
+    if (r >= 0) note_received_descriptors(m);
+    return r;
+}
+
+// recvmmsg(2): until `count` messages have come, unless MSG_WAITFORONE. Its time-out is looked at
+// after each message, as the manual page regrets.
+long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+    if (timeout != nullptr && !valid(timeout)) return -EINVAL;
+    sys::Deadline deadline = deadline_in(timeout);
+    unsigned done = 0;
+    while (done < count) {
+        long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+            int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+            return sys::invoke(SYS_recvmmsg, fd, messages + done, count - done, how, nullptr);
+        });
+        if (r < 0) {
+            if (done == 0) return r;
+            break;
+        }
+        for (long i = 0; i < r; ++i) note_received_descriptors(&messages[done + i].msg_hdr);
+        done += static_cast<unsigned>(r);
+        FdState* s = fd_state(fd);
+        if ((flags & (MSG_WAITFORONE | MSG_DONTWAIT)) != 0 || s == nullptr || s->nonblocking) break;
+        if (deadline != sys::never && sys::now() >= deadline) break;
+    }
+    if (timeout != nullptr) {
+        uint64_t now = sys::now();
+        *timeout = sys::to_timespec(deadline > now ? deadline - now : 0);
+    }
+    return done;
+}
+
+long green_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+    unsigned done = 0;
+    while (done < count) {
+        long r = green_sendmsg(fd, &messages[done].msg_hdr, flags);
+        if (r < 0) return done == 0 ? r : done;
+        messages[done++].msg_len = static_cast<unsigned>(r);
+    }
+    return done;
+}
+
+}  // namespace
+
+HOOK(int, socket, (int domain, int type, int protocol), redirected) {
+    long fd = sys::invoke(SYS_socket, domain, type, protocol);
+    if (self != nullptr) note_socket(fd, domain, type, protocol);
+    return static_cast<int>(result(fd));
+}
+HOOK_ALIAS(__socket, socket, redirected)
+
+HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]), redirected) {
+    long r = sys::invoke(SYS_socketpair, domain, type, protocol, fds);
+    if (self != nullptr && r == 0) {
+        note_socket(fds[0], domain, type, protocol);
+        note_socket(fds[1], domain, type, protocol);
+    }
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, accept4, (int fd, sockaddr* address, socklen_t* size, int flags), redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_accept4, fd, address, size, flags)));
+    }
+    return static_cast<int>(result(green_accept(fd, address, size, flags)));
+}
+
+HOOK(int, accept, (int fd, sockaddr* address, socklen_t* size), redirected) {
+    return hook_accept4(fd, address, size, 0);
+}
+
+HOOK(int, connect, (int fd, const sockaddr* address, socklen_t size), redirected) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_connect, fd, address, size)));
+    return static_cast<int>(result(green_connect(fd, address, size)));
+}
+HOOK_ALIAS(__connect, connect, redirected)
+
+HOOK(ssize_t, recvfrom,
+     (int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size),
+     redirected) {
+    if (self == nullptr) {
+        return result(sys::invoke(SYS_recvfrom, fd, buffer, size, flags, from, from_size));
+    }
+    return result(green_recv(fd, buffer, size, flags, from, from_size));
+}
+
+HOOK(ssize_t, recv, (int fd, void* buffer, size_t size, int flags), redirected) {
+    return hook_recvfrom(fd, buffer, size, flags, nullptr, nullptr);
+}
+
+HOOK(ssize_t, __recv_chk, (int fd, void* buffer, size_t size, size_t room, int flags), interposed) {
+    if (size > room) __builtin_trap();
+    return hook_recvfrom(fd, buffer, size, flags, nullptr, nullptr);
+}
+
+HOOK(ssize_t, __recvfrom_chk,
+     (int fd, void* buffer, size_t size, size_t room, int flags, sockaddr* from, socklen_t* length),
+     interposed) {
+    if (size > room) __builtin_trap();
+    return hook_recvfrom(fd, buffer, size, flags, from, length);
+}
+
+HOOK(ssize_t, sendto,
+     (int fd, const void* buffer, size_t size, int flags, const sockaddr* to, socklen_t to_size),
+     redirected) {
+    if (self == nullptr) {
+        return result(sys::invoke(SYS_sendto, fd, buffer, size, flags, to, to_size));
+    }
+    return result(green_send(fd, buffer, size, flags, to, to_size));
+}
+
+HOOK(ssize_t, send, (int fd, const void* buffer, size_t size, int flags), redirected) {
+    return hook_sendto(fd, buffer, size, flags, nullptr, 0);
+}
+HOOK_ALIAS(__send, send, redirected)
+
+HOOK(ssize_t, sendmsg, (int fd, const msghdr* m, int flags), redirected) {
+    if (self == nullptr) return result(sys::invoke(SYS_sendmsg, fd, m, flags));
+    return result(green_sendmsg(fd, m, flags));
+}
+
+HOOK(ssize_t, recvmsg, (int fd, msghdr* m, int flags), redirected) {
+    if (self == nullptr) return result(sys::invoke(SYS_recvmsg, fd, m, flags));
+    return result(green_recvmsg(fd, m, flags));
+}
+
+HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags), redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(result(sys::invoke(SYS_sendmmsg, fd, messages, count, flags)));
+    }
+    return static_cast<int>(result(green_sendmmsg(fd, messages, count, flags)));
+}
+HOOK_ALIAS(__sendmmsg, sendmmsg, redirected)
+
+HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout),
+     redirected) {
+    if (self == nullptr) {
+        return static_cast<int>(
+            result(sys::invoke(SYS_recvmmsg, fd, messages, count, flags, timeout)));
+    }
+    return static_cast<int>(result(green_recvmmsg(fd, messages, count, flags, timeout)));
+}
+
+HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen_t size),
+     redirected) {
+    long r = sys::invoke(SYS_setsockopt, fd, level, option, value, size);
+    if (self != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
+        fd_timeouts_changed(fd);
+    }
+    return static_cast<int>(result(r));
+}

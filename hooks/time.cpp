@@ -1,0 +1,86 @@
+// Sleeping and giving way: nanosleep(2), clock_nanosleep(2), sleep(3), usleep(3), sched_yield(2).
+
+#include <threads.h>
+
+#include "hooks/wait.h"
+
+using namespace green;
+
+namespace {
+
+// Sleeps until the deadline. 0, or -EINTR after a signal handler (nanosleep is never restarted).
+long sleep_until(sys::Deadline deadline) {
+    cancellation_point();
+    if (deadline <= sys::now()) {
+        yield();
+        return 0;
+    }
+    for (;;) {
+        Wake why = park(Park::sleep, deadline);
+        if (why == Wake::timed_out) return 0;
+        if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
+    }
+}
+
+// clock_nanosleep(2); a negated errno.
+long green_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* left) {
+    if (!valid(time)) return -EINVAL;
+    bool absolute = (flags & TIMER_ABSTIME) != 0;
+    sys::Deadline deadline = absolute ? deadline_at(clock, time) : deadline_in(time);
+    long r = sleep_until(deadline);
+    if (r == -EINTR && !absolute && left != nullptr) {
+        uint64_t now = sys::now();
+        *left = sys::to_timespec(deadline > now ? deadline - now : 0);
+    }
+    return r;
+}
+
+// Clocks that run with time; others (CPU time) sleep natively.
+bool wall_clock(clockid_t clock) {
+    return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME ||
+           clock == CLOCK_TAI;
+}
+
+}  // namespace
+
+HOOK(int, nanosleep, (const timespec* time, timespec* left), redirected) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_nanosleep, time, left)));
+    return static_cast<int>(result(green_nanosleep(CLOCK_MONOTONIC, 0, time, left)));
+}
+HOOK_ALIAS(__nanosleep, nanosleep, redirected)
+
+HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, timespec* left),
+     redirected) {
+    if (clock == CLOCK_THREAD_CPUTIME_ID) return EINVAL;
+    if (self == nullptr || !wall_clock(clock)) {
+        return static_cast<int>(-sys::invoke(SYS_clock_nanosleep, clock, flags, time, left));
+    }
+    return static_cast<int>(-green_nanosleep(clock, flags, time, left));
+}
+
+HOOK(unsigned, sleep, (unsigned seconds), redirected) {
+    timespec time = {static_cast<time_t>(seconds), 0};
+    if (hook_nanosleep(&time, &time) == 0) return 0;
+    return static_cast<unsigned>(time.tv_sec) + (time.tv_nsec >= 500'000'000 ? 1 : 0);
+}
+
+HOOK(int, usleep, (useconds_t microseconds), redirected) {
+    timespec time = {static_cast<time_t>(microseconds / 1000000),
+                     static_cast<long>(microseconds % 1000000) * 1000};
+    return hook_nanosleep(&time, nullptr);
+}
+
+HOOK(int, thrd_sleep, (const timespec* time, timespec* left), interposed) {
+    int error = hook_clock_nanosleep(CLOCK_REALTIME, 0, time, left);
+    if (error == 0) return 0;
+    return error == EINTR ? -1 : -2;
+}
+
+HOOK(int, sched_yield, (), redirected) {
+    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sched_yield)));
+    yield();
+    return 0;
+}
+
+HOOK(void, thrd_yield, (), interposed) { hook_sched_yield(); }
+HOOK(int, pthread_yield, (), interposed) { return hook_sched_yield(); }

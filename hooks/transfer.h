@@ -1,0 +1,88 @@
+// Transfers that go on until all is done: what a blocking write(2) or send(2) promises on a stream,
+// made of attempts that do not block. Also the one attempt of a recv, with its rule for `drained`.
+#pragma once
+
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "hooks/wait.h"
+
+namespace green {
+
+inline size_t total_size(const iovec* v, int count) {
+    size_t size = 0;
+    for (int i = 0; i < count; ++i) size += v[i].iov_len;
+    return size;
+}
+
+// A short read empties a TCP socket's queue: there is nothing more until the next event. Not so when
+// the end or urgent data was announced (fd_table.h), nor for reads that leave the data where it is.
+inline void note_received(FdState* s, long got, size_t wanted, int flags) {
+    constexpr int odd = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC;
+    if (got > 0 && static_cast<size_t>(got) < wanted && s->tcp && !s->sticky && (flags & odd) == 0) {
+        s->drained[in] = true;
+    }
+}
+
+inline long receive_once(int fd, void* buffer, size_t size, int flags) {
+    long r = sys::invoke(SYS_recvfrom, fd, buffer, size, flags, nullptr, nullptr);
+    note_received(fd_state(fd), r, size, flags);
+    return r;
+}
+
+// A view of what is left of an iovec array after `done` bytes: at most `window` pieces at a time.
+class Rest {
+  public:
+    Rest(const iovec* v, int count) : next_(v), left_(count) {}
+
+    // True if there is anything left. The first time the array itself is used, uncopied.
+    void advance(size_t done) {
+        while (left_ > 0 && done >= next_->iov_len - offset_) {
+            done -= next_->iov_len - offset_;
+            ++next_;
+            --left_;
+            offset_ = 0;
+        }
+        offset_ += done;
+    }
+    bool empty() const { return left_ == 0; }
+    const iovec* pieces() {
+        if (offset_ == 0) return next_;
+        for (int i = 0; i < count(); ++i) copy_[i] = next_[i];
+        copy_[0].iov_base = static_cast<char*>(copy_[0].iov_base) + offset_;
+        copy_[0].iov_len -= offset_;
+        return copy_;
+    }
+    int count() const { return offset_ == 0 || left_ < window ? left_ : window; }
+
+  private:
+    static constexpr int window = 8;
+    const iovec* next_;
+    int left_;
+    size_t offset_ = 0;
+    iovec copy_[window];
+};
+
+// Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred if
+// any were, else a negated errno. Once a part is out, a closed peer ends the call silently with
+// that part, as in the kernel; the next call meets the error.
+template <class Op>
+long transfer_all(int fd, const iovec* v, int count, Op&& op) {
+    Rest rest(v, count);
+    size_t size = total_size(v, count), done = 0;
+    for (;;) {
+        int flags = done == 0 ? 0 : MSG_NOSIGNAL;
+        long r = try_and_wait(fd, out, false, [&](FdKind kind) {
+            return op(kind, rest.pieces(), rest.count(), flags);
+        });
+        if (r < 0) return done == 0 ? r : static_cast<long>(done);
+        done += static_cast<size_t>(r);
+        FdState* s = fd_state(fd);
+        bool one_attempt = s == nullptr || s->nonblocking || s->kind == FdKind::plain;
+        if (done >= size || r == 0 || one_attempt) return static_cast<long>(done);
+        rest.advance(static_cast<size_t>(r));
+    }
+}
+
+}  // namespace green

@@ -1,0 +1,109 @@
+// What all blocking hooks share: the loop "try, wait, try again", deadlines, and what an interrupted
+// wait means.
+#pragma once
+
+#include "hooks/hook.h"
+
+namespace green {
+
+// Acts on a pending cancellation of the caller (pthreads(7), "Cancellation points"): may unwind.
+void cancel_if_pending();
+
+// A wait came back with Wake::interrupted: runs the signal handlers that are due, acts on a
+// cancellation. True if the call must now fail with EINTR; `restartable` as in signal(7).
+bool interruption_ends_call(bool restartable);
+
+// At the entry of every cancellation point.
+inline void cancellation_point() {
+    if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
+}
+
+// A deadline from a timespec. `never` for null. Errors are the caller's to check first.
+inline bool valid(const timespec* t) {
+    return t->tv_nsec >= 0 && t->tv_nsec < static_cast<long>(sys::second) && t->tv_sec >= 0;
+}
+inline sys::Deadline deadline_in(const timespec* relative) {
+    if (relative == nullptr) return sys::never;
+    constexpr time_t centuries = time_t{1} << 33;
+    return relative->tv_sec >= centuries ? sys::never : sys::after(sys::nanoseconds(*relative));
+}
+
+// An absolute time of `clock`, as a deadline of CLOCK_MONOTONIC. The past is 0.
+inline sys::Deadline deadline_at(clockid_t clock, const timespec* absolute) {
+    if (absolute == nullptr) return sys::never;
+    if (absolute->tv_sec < 0) return 0;
+    constexpr time_t centuries = time_t{1} << 33;
+    if (absolute->tv_sec >= centuries) return sys::never;
+    uint64_t then = sys::nanoseconds(*absolute);
+    if (clock == CLOCK_MONOTONIC) return then;
+    uint64_t now = sys::clock_now(clock);
+    return then > now ? sys::after(then - now) : 0;
+}
+
+// Asks the kernel whether a descriptor is ready, without waiting.
+inline bool ready_now(int fd, short events) {
+    struct {
+        int fd;
+        short events, revents;
+    } p = {fd, events, 0};
+    return sys::invoke(SYS_poll, &p, 1, 0) != 0;
+}
+
+constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT; }
+
+// One attempt that does not block, by what the descriptor is. `op(kind)` makes the system call:
+// with MSG_DONTWAIT for a socket, with RWF_NOWAIT for FdKind::nowait, plainly for FdKind::plain.
+template <class Op>
+long attempt(int fd, FdState* s, Direction direction, Op& op) {
+    switch (s->kind) {
+        case FdKind::socket:
+            return op(FdKind::socket);
+        case FdKind::nowait: {
+            long r = op(FdKind::nowait);
+            if (r != -EOPNOTSUPP) return r;
+            s->kind = FdKind::poll_first;
+            [[fallthrough]];
+        }
+        case FdKind::poll_first:
+            if (!ready_now(fd, static_cast<short>(epoll_bits(direction)))) return -EAGAIN;
+            return op(FdKind::plain);
+        default:
+            return op(FdKind::plain);
+    }
+}
+
+// Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
+// convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
+template <class Op>
+long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
+    cancellation_point();
+    FdState* s = fd_state(fd);
+    if (s == nullptr) return op(FdKind::plain);
+    sys::Deadline deadline = 0;  // not known yet
+    for (;;) {
+        if (int error = fd_learn(fd, s)) return -error;
+        if (s->nonblocking || s->kind == FdKind::plain || dont_wait) {
+            count_unparked_call();
+            return op(dont_wait ? s->kind : FdKind::plain);
+        }
+        if (!s->drained[direction]) {
+            long r = attempt(fd, s, direction, op);
+            if (r != -EAGAIN) {
+                count_unparked_call();
+                return r;
+            }
+            s->drained[direction] = true;
+        }
+        if (deadline == 0) {
+            uint64_t timeout = fd_timeout(fd, s, direction);
+            deadline = timeout == 0 ? sys::never : sys::after(timeout);
+        }
+        Wake why = wait_fd(fd, epoll_bits(direction), deadline);
+        if (why == Wake::timed_out) return -EAGAIN;
+        if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
+            return -EINTR;
+        }
+    }
+}
+
+}  // namespace green

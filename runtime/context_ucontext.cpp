@@ -1,0 +1,58 @@
+// The switch by glibc's ucontext: chosen with -DGREEN_SWITCH=ucontext (see context.h).
+//
+// swapcontext(3) saves everything but the FS base, and makes a system call for the signal mask; the
+// FS base is set just before, in this function, which therefore must not touch errno or any
+// thread-local variable between the two. The ucontext_t of a context lies on its own stack.
+
+#include <new>
+#include <sys/auxv.h>
+#include <ucontext.h>
+
+#include "runtime/context.h"
+#include "runtime/sys.h"
+
+namespace green {
+
+namespace {
+constexpr int arch_set_fs = 0x1002;
+constexpr int arch_get_fs = 0x1003;
+}  // namespace
+
+const char* context_prepare() {
+#if defined(__x86_64__)
+    return nullptr;
+#else
+    return "this CPU's thread pointer is not known to libgreen";
+#endif
+}
+
+void context_make(Context* context, void* top, void (*entry)()) {
+    uintptr_t end = (reinterpret_cast<uintptr_t>(top) - sizeof(ucontext_t)) & ~uintptr_t{63};
+    auto* saved = new (reinterpret_cast<void*>(end)) ucontext_t;
+    getcontext(saved);
+    constexpr size_t enough_for_the_first_frame = 1024;
+    saved->uc_stack.ss_sp = reinterpret_cast<void*>(end - enough_for_the_first_frame);
+    saved->uc_stack.ss_size = enough_for_the_first_frame;
+    saved->uc_link = nullptr;
+    makecontext(saved, entry, 0);
+    context->sp = saved;
+}
+
+extern "C" __attribute__((noinline)) void green_context_switch(Context* from, const Context* to) {
+    ucontext_t here;
+    from->sp = &here;
+#if defined(__x86_64__)
+    sys::invoke(SYS_arch_prctl, arch_set_fs, to->fs);
+#endif
+    swapcontext(&here, static_cast<ucontext_t*>(to->sp));
+}
+
+void* context_fs() {
+    void* fs = nullptr;
+#if defined(__x86_64__)
+    sys::invoke(SYS_arch_prctl, arch_get_fs, &fs);
+#endif
+    return fs;
+}
+
+}  // namespace green

@@ -1,0 +1,60 @@
+// The loop: libev, on a stack of its own, with our epoll set inside its one blocking call.
+//
+// libev runs everything that is a callback (name resolution, helpers that finish, signals); the
+// threads' own waits, which are nearly all there is, are descriptors in an edge-triggered epoll set
+// and deadlines in a heap. libev is a shared library, so its call of epoll_wait(2) reaches our hook,
+// which hands it to loop_poll(): that waits, in ONE system call, for our set (libev's own epoll
+// descriptor is a member of it) until the earlier of libev's time-out and our next deadline, to the
+// nanosecond. Nesting the two sets the other way round would cost a second epoll_wait per batch.
+//
+//     loop thread:  ev_run -> epoll_wait -> loop_poll -> epoll_pwait2 -> unpark(...) ...
+//                      then the first runnable thread; back here when nobody is runnable
+//
+// The loop's thread has `self` null: whatever it or libev calls is the plain system call.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include "runtime/sys.h"
+
+struct ev_loop;
+
+namespace green {
+
+struct Thread;
+
+// Makes the loop and the thread it runs on; null without memory or descriptors. Calls malloc.
+Thread* loop_start();
+
+// After fork(2), in the child: the descriptors of the loop are the parent's; they are closed here.
+void loop_abandon();
+
+// What epoll_wait(2) must do when libev calls it: to be called by whatever stands in for that
+// function in the process. Returns the number of libev's own events.
+int loop_poll(int libev_fd, epoll_event* events, int max, int timeout_ms);
+
+// Whether the caller runs in the loop's context.
+bool in_loop();
+
+// epoll_ctl(2) on our set; a negated errno on failure.
+long loop_epoll_ctl(int operation, int fd, epoll_event* event);
+
+// CLOCK_MONOTONIC as of the last poll.
+uint64_t loop_time();
+
+struct ev_loop* loop_libev();
+
+// True while libev makes its own epoll set, which then is to be moved out of the program's way.
+bool loop_is_being_made();
+
+// The highest number of ours, or -1.
+int loop_highest_fd();
+
+// Whether a descriptor number is one of the library's own, which the program must not meet.
+bool loop_owns_fd(int fd);
+
+// Moves a descriptor of ours to a high number, close-on-exec, out of the program's way. Returns the
+// new number, or a negated errno, with the old number closed.
+int move_fd_high(int fd);
+
+}  // namespace green

@@ -1,0 +1,52 @@
+// The scheduler: who runs next on the one kernel thread.
+//
+// Runnable threads wait in a queue, first in, first out. A thread that parks switches straight to
+// the next one; only when the queue is empty, or has been served for a while without a look at the
+// world, does it switch to the loop (loop.h), which asks the kernel what became ready.
+//
+//        park() --> [ run queue ] --> next thread        one switch
+//                        empty    --> loop: epoll_wait --> unpark(...) ... --> next thread
+//
+// A switch takes place only inside park(), yield() and thread_finish(): what lies between two of
+// these calls is atomic, which is why no lock is found anywhere in the library.
+#pragma once
+
+#include "runtime/thread.h"
+
+namespace green {
+
+// Brings the runtime up around the caller, which becomes the first green thread. Null, or a sentence:
+// why not (then nothing has changed). Cheap when it is up already. Calls malloc.
+const char* scheduler_start();
+
+// In the child after fork(2): forgets all other threads; the caller is dormant again.
+void scheduler_abandon();
+
+// Stops the calling thread until unpark() or until `deadline`. The caller has put itself where
+// its waker will find it, and takes itself out again afterwards, whatever the result. Restartable.
+Wake park(Park kind, sys::Deadline deadline = sys::never);
+
+// Makes a parked thread runnable; no effect if it is not parked. From any context of the one
+// kernel thread.
+void unpark(Thread* thread, Wake why = Wake::ready);
+
+// Lets all other runnable threads, and events that are due, go first.
+void yield();
+
+// For calls that return without ever blocking: yields after some hundred of them in a row, so that
+// a thread whose data is always there cannot starve the others.
+inline void count_unparked_call() {
+    void yield_after_many_calls(Thread*);
+    constexpr uint16_t many = 128;
+    if (++self->unparked_calls >= many) yield_after_many_calls(self);
+}
+
+// For thread.cpp and loop.cpp.
+void run_queue_add(Thread* thread);
+bool run_queue_empty();
+void switch_away(Thread* me);
+void run_next_from_loop(Thread* loop_thread);
+extern TimerHeap timers;
+void expire_timers();
+
+}  // namespace green

@@ -1,0 +1,156 @@
+// Making and ending green threads: see thread.h for the memory layout.
+
+#include "runtime/thread.h"
+
+#include <new>
+#include <string.h>
+
+#include "runtime/parking_lot.h"
+#include "runtime/scheduler.h"
+
+namespace green {
+
+__thread Thread* self = nullptr;
+__thread Thread* owner = nullptr;
+Stats stats;
+
+namespace {
+
+Thread first_thread;
+Thread* alive = nullptr;
+pid_t last_tid = 0;
+
+constexpr size_t colours = 8, colour_step = 256;
+// A hook needs more stack than the system call it stands for: this much is added to what the
+// program asked for.
+constexpr size_t hook_reserve = 16384;
+
+// Thread ids lie above the kernel's largest (PID_MAX_LIMIT, 2^22) and within a futex word's 30 bits.
+// They start at a place that depends on the process, because two processes that share a mutex must
+// not take each other's threads for their own.
+pid_t new_tid() {
+    constexpr uint32_t low = 1U << 22, high = 1U << 30;
+    if (last_tid == 0) {
+        auto pid = static_cast<uint32_t>(sys::invoke(SYS_getpid));
+        last_tid = static_cast<pid_t>(low + (pid * 2654435761U) % (high - low));
+    }
+    last_tid = last_tid + 1 < static_cast<pid_t>(high) ? last_tid + 1 : static_cast<pid_t>(low);
+    return last_tid;
+}
+
+void link_alive(Thread* t) {
+    t->previous_alive = nullptr;
+    t->next_alive = alive;
+    if (alive != nullptr) alive->previous_alive = t;
+    alive = t;
+}
+
+void unlink_alive(Thread* t) {
+    (t->previous_alive == nullptr ? alive : t->previous_alive->next_alive) = t->next_alive;
+    if (t->next_alive != nullptr) t->next_alive->previous_alive = t->previous_alive;
+}
+
+size_t overhead() {
+    return thread_block_size() + sizeof(Thread) + 64 + colours * colour_step + hook_reserve;
+}
+
+void run_entry() {
+    Thread* me = owner;
+    me->entry(me);
+    thread_finish();
+}
+
+}  // namespace
+
+Thread* thread_first() {
+    if (owner == nullptr) {
+        owner = &first_thread;
+        first_thread.block = __builtin_thread_pointer();
+        first_thread.context.fs = first_thread.block;
+        first_thread.tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
+        link_alive(&first_thread);
+    }
+    return owner;
+}
+
+Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*)) {
+    StackSlot slot;
+    size_t wanted = overhead() + (options.user_stack == nullptr ? options.stack_size : 0);
+    if (!stack_allocate(wanted, options.guard_size, &slot)) return nullptr;
+
+    char* top = slot.base + slot.size - slot.index % colours * colour_step;
+    auto at = (reinterpret_cast<uintptr_t>(top) - thread_block_size()) & ~uintptr_t{63};
+    pid_t tid = new_tid();
+    void* block = thread_block_make(reinterpret_cast<void*>(at), slot.fresh, tid);
+    if (block == nullptr) {
+        stack_free(slot, overhead());
+        return nullptr;
+    }
+    at = (at - sizeof(Thread)) & ~uintptr_t{63};
+    auto* t = new (reinterpret_cast<void*>(at)) Thread;
+    t->block = block;
+    t->tid = tid;
+    t->slot = slot;
+    t->entry = entry;
+    t->guard_size = options.guard_size;
+    t->stack_size = options.stack_size;
+    char* stack_top = reinterpret_cast<char*>(t);
+    if (options.user_stack != nullptr) {
+        t->stack_low = options.user_stack;
+        stack_top = options.user_stack + options.stack_size;
+    } else {
+        t->stack_low = slot.base;
+        t->stack_size = static_cast<size_t>(stack_top - slot.base);
+    }
+    context_make(&t->context, stack_top, run_entry);
+    t->context.fs = block;
+    *thread_local_in(block, &self) = t;
+    *thread_local_in(block, &owner) = t;
+    return t;
+}
+
+void thread_start(Thread* t) {
+    link_alive(t);
+    ++stats.threads_made;
+    if (++stats.threads_alive > stats.threads_peak) stats.threads_peak = stats.threads_alive;
+    t->state = State::runnable;
+    run_queue_add(t);
+}
+
+void thread_finish() {
+    Thread* me = self;
+    unlink_alive(me);
+    --stats.threads_alive;
+    me->state = State::ended;
+    wake_address(me, UINT32_MAX);  // whoever joins it
+    if (me->detached) thread_release(me);
+    switch_away(me);
+    __builtin_unreachable();
+}
+
+void thread_release(Thread* t) {
+    if (t->slot.base == nullptr) return;  // the program's first thread
+    *thread_local_in(t->block, &owner) = nullptr;
+    stack_free(t->slot, overhead());
+}
+
+Thread* thread_of(void* block) { return *thread_local_in(block, &owner); }
+
+Thread* threads_alive() { return alive; }
+
+void threads_abandon_others() {
+    Thread* me = owner;
+    for (Thread* t = alive; t != nullptr;) {
+        Thread* next = t->next_alive;
+        if (t != me) thread_release(t);
+        t = next;
+    }
+    alive = nullptr;
+    link_alive(me);
+    me->timer = TimerNode{};
+    me->tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
+    last_tid = 0;
+    stats = Stats{};
+}
+
+}  // namespace green

@@ -1,0 +1,133 @@
+// A green thread: what the runtime knows about it, and how one is made and ended.
+//
+// A Thread lies in its own stack slot, so a thread is one piece of memory:
+//
+//      slot.base                                                          slot end
+//     | guard |  stack  <-- grows |  Thread  |  thread block (TLS, pthread) | colour |
+//
+// The colour is a gap that differs from slot to slot: without it the hot lines of all threads would
+// share the same few cache sets (at 1,000 connections that costs 5 % of an echo server's speed).
+// The program's first thread has a Thread of static storage and glibc's own block.
+#pragma once
+
+#include <signal.h>
+
+#include "runtime/context.h"
+#include "runtime/stack.h"
+#include "runtime/stats.h"
+#include "runtime/thread_block.h"
+#include "runtime/timers.h"
+
+namespace green {
+
+struct Thread;
+
+// Why a parked thread goes on.
+enum class Wake : uint8_t {
+    ready,        // what it waited for happened, or may have: look again
+    timed_out,    // its deadline passed
+    interrupted,  // a signal handler is to run on it, or it was cancelled
+};
+
+// A thread's place in the parking lot (parking_lot.h) while it waits on an address.
+struct AddressWait {
+    const void* address = nullptr;  // null: not waiting
+    AddressWait* next = nullptr;
+    AddressWait* previous = nullptr;
+    Thread* thread = nullptr;
+    uint32_t tag = 0;  // the waiter's own: a futex bit set, a kind of lock
+};
+
+struct FdWait;  // fd_table.h
+
+// A thread's place in the list of those whose descriptor wait is young (fd_table.h).
+struct YoungWait {
+    YoungWait* next = nullptr;
+    YoungWait* previous = nullptr;
+    sys::Deadline due = 0;
+    FdWait* waits = nullptr;  // null: not in the list
+    unsigned count = 0;
+};
+
+enum class State : uint8_t { runnable, parked, ended };
+
+struct Thread {
+    Context context;
+    TimerNode timer;
+    AddressWait wait;
+    YoungWait young;
+    Thread* next_runnable = nullptr;
+    Thread* next_alive = nullptr;
+    Thread* previous_alive = nullptr;
+    State state = State::runnable;
+    Wake wake = Wake::ready;
+    Park park = Park::sleep;
+    uint16_t unparked_calls = 0;  // hooked calls since it last gave up the CPU
+
+    // Identity and memory.
+    void* block = nullptr;  // == pthread_self()
+    pid_t tid = 0;
+    StackSlot slot;
+    char* stack_low = nullptr;  // what pthread_getattr_np(3) tells
+    size_t stack_size = 0;
+    size_t guard_size = 0;
+    char name[16] = {};
+
+    // The POSIX side (hooks/thread.cpp).
+    void (*entry)(Thread*) = nullptr;
+    void* (*routine)(void*) = nullptr;
+    void* argument = nullptr;
+    void* result = nullptr;
+    Thread* joiner = nullptr;
+    bool detached = false;
+    bool exiting = false;
+    bool cancel_pending = false;
+    bool cancel_disabled = false;
+    bool cancel_asynchronous = false;
+    int policy = 0, priority = 0;
+
+    // Signals (hooks/signal.cpp).
+    sigset_t blocked = {};
+    sigset_t pending = {};
+
+    alignas(8) char resolver_state[resolver_state_size] = {};
+};
+
+// The green thread that runs. Null while the library is dormant, in the scheduler's own context, and
+// on a kernel thread that is not ours: exactly when a hook must be the plain system call.
+extern __thread Thread* self __attribute__((tls_model("initial-exec")));
+
+// Like self, but once set never cleared: whose block this is.
+extern __thread Thread* owner __attribute__((tls_model("initial-exec")));
+
+struct ThreadOptions {
+    size_t stack_size = size_t{8} << 20;  // what the program may use
+    size_t guard_size = 4096;
+    char* user_stack = nullptr;  // lowest byte of the program's own stack of stack_size bytes
+};
+
+// Makes a thread that will run entry(thread) and is neither runnable nor counted yet; null without
+// memory. Calls malloc: from a program's thread.
+Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*));
+
+// Makes it run, after all that are runnable now.
+void thread_start(Thread* thread);
+
+// Ends the calling thread; its memory goes back at once if it is detached, else with
+// thread_release. Never returns.
+[[noreturn]] void thread_finish();
+void thread_release(Thread* thread);
+
+// The Thread of a pthread_t made by this process, also if it has ended (until its memory is reused).
+Thread* thread_of(void* block);
+
+// All that are alive, the program's first thread among them.
+Thread* threads_alive();
+
+// In the child after fork(2): every thread but the caller is gone.
+void threads_abandon_others();
+
+// The Thread of the program's first thread, or of the one that called fork in this process.
+Thread* thread_first();
+
+}  // namespace green

@@ -1,0 +1,108 @@
+// The one table of options: name, what is allowed, where it goes. `green --help` tells the same story
+// to users.
+
+#include "shim/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+namespace green {
+
+Config config;
+
+namespace {
+
+bool read_switch(const char* value, void* to) {
+    bool on = strcmp(value, "1") == 0 || strcmp(value, "on") == 0;
+    bool off = strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
+    *static_cast<bool*>(to) = on;
+    return on || off;
+}
+
+bool read_stats(const char* value, void* to) {
+    if (strcmp(value, "stderr") != 0 && value[0] != '/') return false;
+    *static_cast<const char**>(to) = value;
+    return true;
+}
+
+bool read_size(const char* value, void* to) {
+    char* end = nullptr;
+    unsigned long size = strtoul(value, &end, 10);
+    if (end == value) return false;
+    const char* const units = "KMG";
+    if (*end != '\0') {
+        const char* unit = strchr(units, *end);
+        if (unit == nullptr || end[1] != '\0') return false;
+        size <<= 10 * (unit - units + 1);
+    }
+    constexpr unsigned long least = 16384, most = 1UL << 36;
+    if (size < least || size > most) return false;
+    *static_cast<unsigned long*>(to) = size;
+    return true;
+}
+
+bool read_resolver(const char* value, void* to) {
+    if (strcmp(value, "auto") != 0 && strcmp(value, "libc") != 0) return false;
+    *static_cast<const char**>(to) = value;
+    return true;
+}
+
+struct Option {
+    const char* name;
+    const char* allowed;
+    bool (*read)(const char*, void*);
+    void* to;
+};
+
+const Option options[] = {
+    {"GREEN", "on or off", read_switch, &config.enabled},
+    {"GREEN_WARN", "0 or 1", read_switch, &config.warn},
+    {"GREEN_STATS", "stderr or an absolute path", read_stats, &config.stats},
+    {"GREEN_STACK", "a size from 16K to 64G", read_size, &config.stack_size},
+    {"GREEN_INHERIT", "0 or 1", read_switch, &config.inherit},
+    {"GREEN_RESOLVER", "auto or libc", read_resolver, &config.resolver},
+};
+
+// The value of NAME in an environment, or null; getenv(3) does not work yet when we are asked.
+char* environment_value(char** environment, const char* name) {
+    size_t length = strlen(name);
+    for (char** e = environment; *e != nullptr; ++e) {
+        if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
+    }
+    return nullptr;
+}
+
+// Takes this library out of a list of libraries, in place: ld.so separates them by colons or blanks.
+void remove_self(char* list) {
+    char* to = list;
+    for (char* from = list; *from != '\0';) {
+        size_t length = strcspn(from, ": ");
+        bool last = from[length] == '\0';
+        bool ours = memmem(from, length, "libgreen.so", strlen("libgreen.so")) != nullptr;
+        size_t whole = length + (last ? 0 : 1);
+        if (!ours) {
+            memmove(to, from, whole);
+            to += whole;
+        }
+        from += whole;
+    }
+    *to = '\0';
+}
+
+}  // namespace
+
+void config_read(char** environment) {
+    for (const Option& o : options) {
+        const char* value = environment_value(environment, o.name);
+        if (value == nullptr || *value == '\0') continue;
+        Config before = config;
+        if (o.read(value, o.to)) continue;
+        config = before;
+        dprintf(2, "libgreen: %s=%s is not %s; the default is used\n", o.name, value, o.allowed);
+    }
+    char* preload = environment_value(environment, "LD_PRELOAD");
+    if (!config.inherit && preload != nullptr) remove_self(preload);
+}
+
+}  // namespace green

@@ -1,0 +1,80 @@
+"""libgreen.so as a file: what it needs and what it shows.
+
+A preloaded library is in every process. Each library that it needs is loaded into all of them, and
+each name it exports can take the place of a program's own: both are kept to the least.
+"""
+
+import os
+import re
+import subprocess
+
+from harness import LIBRARY, Skip, main, test, write
+
+NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2", "libev.so.4", "libcares.so.2"}
+
+
+def tool(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
+def built():
+    if not os.path.exists(LIBRARY):
+        raise Skip(f"no {LIBRARY}")
+
+
+def defined(path):
+    """The names that a library defines for others, without their versions."""
+    lines = tool("nm", "-D", "--defined-only", path).splitlines()
+    return {line.split()[-1].partition("@")[0] for line in lines if line.split()[-2] not in "A"}
+
+
+def libc_path():
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        return next(line.split()[-1] for line in maps if line.endswith("/libc.so.6\n"))
+
+
+@test()
+def library_needs():
+    built()
+    dynamic = tool("readelf", "-dW", LIBRARY)
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+    assert needed <= NEEDED, f"libgreen.so needs {sorted(needed - NEEDED)}"
+    for tag in ("RPATH", "RUNPATH", "TEXTREL"):
+        assert f"({tag})" not in dynamic, f"libgreen.so has {tag}"
+
+
+@test()
+def library_exports():
+    built()
+    exported = defined(LIBRARY)
+    libc = defined(libc_path())
+    assert len(exported) > 50, f"only {sorted(exported)}"
+    strangers = sorted(exported - libc)
+    assert not strangers, f"exported, and not a name of libc: {strangers}"
+    runtime = sorted(name for name in exported if name.startswith("_Z") or "green" in name)
+    assert not runtime, f"exported, and nobody's business: {runtime}"
+    undefined = tool("nm", "-D", "--undefined-only", LIBRARY)
+    assert "_Z" not in undefined, "libgreen.so asks for the C++ runtime of the program"
+
+
+@test()
+def library_segments():
+    """No stack that can be executed, no segment that is writable and executable at once."""
+    built()
+    headers = tool("readelf", "-lW", LIBRARY)
+    for line in headers.splitlines():
+        if line.split()[:1] in (["LOAD"], ["GNU_STACK"]):
+            assert not re.search(r"\bRWE\b", line), line
+    assert "GNU_RELRO" in headers
+
+
+@test()
+def library_fails_softly():
+    """A missing preload is ld.so's own message, and the program runs."""
+    program = write("nothing.sh", "exit 0\n")
+    done = subprocess.run(["sh", program], env={"LD_PRELOAD": "/nowhere/libgreen.so"}, check=True,
+                          stderr=subprocess.PIPE)
+    assert b"cannot be preloaded" in done.stderr
+
+
+main()
