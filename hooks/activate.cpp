@@ -12,6 +12,7 @@
 namespace green {
 
 const char* (*on_first_activation)() = nullptr;
+void (*on_quick_exit)() = nullptr;
 bool enabled = true;
 unsigned long default_stack_size = 0;
 

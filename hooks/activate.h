@@ -12,6 +12,9 @@ bool activate();
 // there). Null, or a sentence: why not.
 extern const char* (*on_first_activation)();
 
+// Set by shim/: what goes with _exit(2). May be null.
+extern void (*on_quick_exit)();
+
 // False after a failed self-test or a failed activation: all hooks stay what they stand for.
 extern bool enabled;
 

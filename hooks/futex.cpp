@@ -69,7 +69,40 @@ long futex_requeue(const FutexArguments& a, bool compare) {
     auto most = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout));
     long woken = wake_address(a.word, a.value);
     long moved = requeue_address(a.word, a.word2, most);
-    return compare ? woken + moved : woken;
+    return woken + moved;
+}
+
+// FUTEX_WAKE_OP: an operation on the second word, and wakes on both (futex(2)).
+long futex_wake_op(const FutexArguments& a) {
+    uint32_t how = a.value3 >> 28 & 7, comparison = a.value3 >> 24 & 15;
+    uint32_t operand = a.value3 >> 12 & 0xfff, limit = a.value3 & 0xfff;
+    if ((a.value3 >> 28 & FUTEX_OP_OPARG_SHIFT) != 0) operand = 1U << (operand & 31);
+    uint32_t old = __atomic_load_n(a.word2, __ATOMIC_SEQ_CST), next = old;
+    switch (how) {
+        case FUTEX_OP_SET: next = operand; break;
+        case FUTEX_OP_ADD: next = old + operand; break;
+        case FUTEX_OP_OR: next = old | operand; break;
+        case FUTEX_OP_ANDN: next = old & ~operand; break;
+        case FUTEX_OP_XOR: next = old ^ operand; break;
+        default: return -ENOSYS;
+    }
+    __atomic_store_n(a.word2, next, __ATOMIC_SEQ_CST);
+    auto was = static_cast<int32_t>(old), than = static_cast<int32_t>(limit);
+    bool second = false;
+    switch (comparison) {
+        case FUTEX_OP_CMP_EQ: second = was == than; break;
+        case FUTEX_OP_CMP_NE: second = was != than; break;
+        case FUTEX_OP_CMP_LT: second = was < than; break;
+        case FUTEX_OP_CMP_LE: second = was <= than; break;
+        case FUTEX_OP_CMP_GT: second = was > than; break;
+        case FUTEX_OP_CMP_GE: second = was >= than; break;
+        default: return -ENOSYS;
+    }
+    long woken = wake_address(a.word, a.value);
+    if (second) {
+        woken += wake_address(a.word2, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout)));
+    }
+    return woken;
 }
 
 long green_futex(const FutexArguments& a) {
@@ -85,7 +118,9 @@ long green_futex(const FutexArguments& a) {
         case FUTEX_REQUEUE:
         case FUTEX_CMP_REQUEUE:
             return futex_requeue(a, command == FUTEX_CMP_REQUEUE);
-        default:  // FUTEX_WAKE_OP and priority inheritance: the kernel's own, counted
+        case FUTEX_WAKE_OP:
+            return futex_wake_op(a);
+        default:  // priority inheritance: the kernel's own, counted
             count_native("futex");
             return sys::invoke(SYS_futex, a.word, a.operation, a.value, a.timeout, a.word2, a.value3);
     }

@@ -6,6 +6,7 @@
 // processes share cannot be waited for in a private queue: it is asked again after ever longer
 // sleeps, because no other process will tell us.
 
+#include <limits.h>
 #include <pthread.h>
 #include <threads.h>
 
@@ -33,6 +34,16 @@ bool shared_with_processes(const pthread_mutex_t* m) {
 
 bool owned_by_caller(const pthread_mutex_t* m) { return m->__data.__owner == self->tid; }
 
+// glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
+// beyond recovery.
+int try_lock(pthread_mutex_t* m) {
+    constexpr int robust = 16, not_recoverable = INT_MAX;
+    if ((m->__data.__kind & robust) != 0 && m->__data.__owner == not_recoverable) {
+        return ENOTRECOVERABLE;
+    }
+    return original_pthread_mutex_trylock()(m);
+}
+
 // A second lock by the owner: EDEADLK for the kinds that check, else a wait without end, as natively.
 bool would_deadlock(const pthread_mutex_t* m) {
     return (m->__data.__kind & kind_mask) == PTHREAD_MUTEX_ERRORCHECK && owned_by_caller(m);
@@ -52,20 +63,20 @@ int lock_slowly(pthread_mutex_t* m, sys::Deadline deadline) {
             why = wait_address(m, deadline, 0, overtaken);
         }
         if (why == Wake::interrupted) run_due_signals(true);
-        int error = original_pthread_mutex_trylock()(m);
+        int error = try_lock(m);
         if (error != EBUSY) return error;
         if (why == Wake::timed_out) return ETIMEDOUT;
     }
 }
 
 int green_lock(pthread_mutex_t* m) {
-    int error = original_pthread_mutex_trylock()(m);
+    int error = try_lock(m);
     if (__builtin_expect(error != EBUSY, 1)) return error;
     return lock_slowly(m, sys::never);
 }
 
 int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
-    int error = original_pthread_mutex_trylock()(m);
+    int error = try_lock(m);
     if (error != EBUSY) return error;
     if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return EINVAL;
     return lock_slowly(m, deadline_at(clock, time));
@@ -99,7 +110,7 @@ HOOK_ALIAS(__pthread_mutex_unlock, pthread_mutex_unlock, interposed)
 
 // A loop around trylock is a busy wait: now and then the others must run.
 HOOK(int, pthread_mutex_trylock, (pthread_mutex_t * m), interposed) {
-    int error = original_pthread_mutex_trylock()(m);
+    int error = try_lock(m);
     if (error == EBUSY && self != nullptr) yield();
     return error;
 }

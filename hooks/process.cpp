@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "hooks/activate.h"
 #include "hooks/wait.h"
 
 using namespace green;
@@ -93,6 +94,14 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redire
     }
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
 }
+
+// The counters of a process that leaves without exit(3); not those of a vfork child, whose memory is
+// its parent's.
+HOOK(void, _exit, (int status), interposed) {
+    if (on_quick_exit != nullptr) on_quick_exit();
+    for (;;) sys::invoke(SYS_exit_group, status);
+}
+HOOK_ALIAS(_Exit, _exit, interposed)
 
 HOOK(pid_t, _Fork, (), interposed) {
     pid_t child = original__Fork()();

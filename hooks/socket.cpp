@@ -44,8 +44,20 @@ void note_socket(long fd, int domain, int type, int protocol) {
              (protocol == 0 || protocol == IPPROTO_TCP);
 }
 
+// accept(2) on what does not listen fails at once, and must not wait.
+bool is_listening(int fd, FdState* s) {
+    if (s->listening) return true;
+    int value = 0;
+    socklen_t size = sizeof value;
+    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size);
+    s->listening = value != 0;
+    return s->listening;
+}
+
 long accept_once(int fd, sockaddr* address, socklen_t* size, int flags) {
     FdState* s = fd_state(fd);
+    bool wrong = (flags & ~made_flags) != 0 || !is_listening(fd, s);
+    if (wrong) return sys::invoke(SYS_accept4, fd, address, size, flags);
     if (fd_shared(s) || s->duplicated) {
         if (!ready_now(fd, EPOLLIN)) return -EAGAIN;
         NonblockingForOneCall scope(fd);
@@ -75,8 +87,9 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
     return r;
 }
 
-// What became of a connection attempt that went on in the background.
-long finish_connect(int fd, sys::Deadline deadline) {
+// What became of a connection attempt that went on in the background. A second connect(2) tells, and
+// leaves the socket in the state that a blocking call would; SO_ERROR would only tell.
+long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadline deadline) {
     FdState* s = fd_state(fd);
     while (!ready_now(fd, EPOLLOUT)) {
         Wake why = wait_fd(fd, EPOLLOUT, deadline);
@@ -86,10 +99,8 @@ long finish_connect(int fd, sys::Deadline deadline) {
         }
     }
     s->drained[in] = s->drained[out] = false;
-    int error = 0;
-    socklen_t size = sizeof error;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    return -error;
+    NonblockingForOneCall scope(fd);
+    return sys::invoke(SYS_connect, fd, address, size);
 }
 
 long green_connect(int fd, const sockaddr* address, socklen_t size) {
@@ -103,19 +114,18 @@ long green_connect(int fd, const sockaddr* address, socklen_t size) {
     }
     uint64_t timeout = fd_timeout(fd, s, out);
     sys::Deadline deadline = timeout == 0 ? sys::never : sys::after(timeout);
-    for (uint64_t pause = sys::millisecond;; pause += pause < 16 * sys::millisecond ? pause : 0) {
+    for (uint64_t nap = sys::millisecond;;) {
         long r;
         {
             NonblockingForOneCall scope(fd);
             r = sys::invoke(SYS_connect, fd, address, size);
         }
         s->drained[in] = s->drained[out] = false;
-        if (r == -EINPROGRESS) return finish_connect(fd, deadline);
+        if (r == -EINPROGRESS) return finish_connect(fd, address, size, deadline);
         if (r != -EAGAIN || address->sa_family != AF_UNIX) return r;
         // A Unix listener's queue is full. No event will say when it no longer is (unix(7)).
-        sys::Deadline again = sys::after(pause);
-        Wake why = park(Park::fd, again < deadline ? again : deadline);
-        if (why == Wake::timed_out && deadline <= again) return -EAGAIN;
+        Wake why = pause_until(&nap, deadline);
+        if (why == Wake::timed_out) return -EAGAIN;
         if (why == Wake::interrupted && interruption_ends_call(timeout == 0)) return -EINTR;
     }
 }
@@ -383,6 +393,35 @@ HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, times
     }
     return static_cast<int>(result(green_recvmmsg(fd, messages, count, flags, timeout)));
 }
+
+// Ends waits on this very socket, for which the kernel may have no event.
+HOOK(int, shutdown, (int fd, int how), redirected) {
+    long r = sys::invoke(SYS_shutdown, fd, how);
+    if (self != nullptr && r == 0) fd_wake(fd);
+    return static_cast<int>(result(r));
+}
+
+// sendfile(2) has no flag for one call either: O_NONBLOCK is set on a socket or pipe that it fills.
+HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
+    if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
+    size_t done = 0;
+    for (;;) {
+        long r = try_and_wait(to, out, false, [=](FdKind kind) -> long {
+            if (kind == FdKind::plain) {
+                return sys::invoke(SYS_sendfile, to, from, offset, count - done);
+            }
+            NonblockingForOneCall scope(to);
+            return sys::invoke(SYS_sendfile, to, from, offset, count - done);
+        });
+        if (r < 0) return done == 0 ? result(r) : static_cast<ssize_t>(done);
+        done += static_cast<size_t>(r);
+        FdState* s = fd_state(to);
+        if (r == 0 || done >= count || s == nullptr || s->nonblocking) {
+            return static_cast<ssize_t>(done);
+        }
+    }
+}
+HOOK_ALIAS(sendfile64, sendfile, redirected)
 
 HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen_t size),
      redirected) {

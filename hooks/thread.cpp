@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -118,6 +119,7 @@ void apply(const pthread_attr_t* attr, Thread* t) {
         pthread_attr_getschedpolicy(attr, &t->policy);
         pthread_attr_getschedparam(attr, &p);
         t->priority = p.sched_priority;
+        t->explicit_scheduling = true;
     }
     sigset_t mask;
     if (pthread_attr_getsigmask_np(attr, &mask) == 0) t->blocked = mask;
@@ -147,8 +149,8 @@ int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(v
 int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     Thread* t = to_thread(which);
     if (t == nullptr) return ESRCH;
-    if (t == self || (self->joiner != nullptr && self->joiner == t)) return EDEADLK;
     if (t->detached || t->joiner != nullptr) return EINVAL;
+    if (t == self || (self->joiner != nullptr && self->joiner == t)) return EDEADLK;
     struct Claim {
         explicit Claim(Thread* t) : joined(t) { joined->joiner = self; }
         ~Claim() {
@@ -230,6 +232,7 @@ HOOK(int, pthread_clockjoin_np,
     if (self == nullptr || native_thread(t)) {
         return original_pthread_clockjoin_np()(t, value, clock, time);
     }
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
     if (time != nullptr && !valid(time) && time->tv_sec >= 0) return EINVAL;
     return green_join(t, value, deadline_at(clock, time));
 }
@@ -260,6 +263,7 @@ HOOK(int, pthread_getattr_np, (pthread_t which, pthread_attr_t* attr), interpose
     pthread_attr_setguardsize(attr, t->guard_size);
     pthread_attr_setdetachstate(attr,
                                 t->detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE);
+    if (t->explicit_scheduling) pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
     pthread_attr_setschedpolicy(attr, t->policy);
     pthread_attr_setschedparam(attr, &p);
     cpu_set_t cpus;
@@ -292,6 +296,29 @@ HOOK(int, pthread_getname_np, (pthread_t which, char* name, size_t size), interp
     memcpy(name, t->name, length);
     name[length] = '\0';
     return 0;
+}
+
+// A thread's name by prctl(2), which is always about the caller.
+HOOK(int, prctl, (int option, ...), redirected) {
+    va_list list;
+    va_start(list, option);
+    long a[4];
+    for (long& value : a) value = va_arg(list, long);
+    va_end(list);
+    if (self != nullptr && is_made_by_us(self)) {
+        if (option == PR_SET_NAME) {
+            auto* name = reinterpret_cast<const char*>(a[0]);
+            size_t length = strnlen(name, sizeof self->name - 1);
+            memcpy(self->name, name, length);
+            self->name[length] = '\0';
+            return 0;
+        }
+        if (option == PR_GET_NAME) {
+            memcpy(reinterpret_cast<char*>(a[0]), self->name, sizeof self->name);
+            return 0;
+        }
+    }
+    return static_cast<int>(result(sys::invoke(SYS_prctl, option, a[0], a[1], a[2], a[3])));
 }
 
 HOOK(int, pthread_setschedparam, (pthread_t which, int policy, const sched_param* p), interposed) {

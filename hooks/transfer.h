@@ -64,6 +64,9 @@ class Rest {
     iovec copy_[window];
 };
 
+// Whether a connection has failed. Asking leaves the error where it is.
+inline bool failed_connection(int fd) { return ready_now(fd, 0); }
+
 // Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred if
 // any were, else a negated errno. Once a part is out, a closed peer ends the call silently with
 // that part, as in the kernel; the next call meets the error.
@@ -73,7 +76,9 @@ long transfer_all(int fd, const iovec* v, int count, Op&& op) {
     size_t size = total_size(v, count), done = 0;
     for (;;) {
         int flags = done == 0 ? 0 : MSG_NOSIGNAL;
-        long r = try_and_wait(fd, out, false, [&](FdKind kind) {
+        long r = try_and_wait(fd, out, false, [&](FdKind kind) -> long {
+            // A connection that fails while a part is out: the next call meets its error.
+            if (done > 0 && kind == FdKind::socket && failed_connection(fd)) return 0;
             return op(kind, rest.pieces(), rest.count(), flags);
         });
         if (r < 0) return done == 0 ? r : static_cast<long>(done);

@@ -51,13 +51,19 @@ inline bool ready_now(int fd, short events) {
 
 constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT; }
 
+// A datagram socket that was shut down says EAGAIN to MSG_DONTWAIT, and 0 to a plain receive.
+inline bool shut_down(int fd, const FdState* s) { return s->sticky && ready_now(fd, EPOLLRDHUP); }
+
 // One attempt that does not block, by what the descriptor is. `op(kind)` makes the system call:
 // with MSG_DONTWAIT for a socket, with RWF_NOWAIT for FdKind::nowait, plainly for FdKind::plain.
 template <class Op>
 long attempt(int fd, FdState* s, Direction direction, Op& op) {
     switch (s->kind) {
-        case FdKind::socket:
-            return op(FdKind::socket);
+        case FdKind::socket: {
+            long r = op(FdKind::socket);
+            if (r != -EAGAIN || direction != in || !shut_down(fd, s)) return r;
+            return op(FdKind::plain);
+        }
         case FdKind::nowait: {
             long r = op(FdKind::nowait);
             if (r != -EOPNOTSUPP) return r;
@@ -72,6 +78,22 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
     }
 }
 
+// Another process that holds the description may have set O_NONBLOCK; asked only before a wait.
+inline bool became_nonblocking(int fd, FdState* s) {
+    if (!fd_shared(s)) return false;
+    fd_doubt_mode(s);
+    return fd_learn(fd, s) == 0 && s->nonblocking;
+}
+
+// Sleeps for a while that doubles, up to 16 ms, with each call: for what no event announces, such as
+// room in the queue of a Unix socket's peer (unix(7)). timed_out only if the deadline has passed.
+inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
+    sys::Deadline again = sys::after(*nap);
+    if (*nap < 16 * sys::millisecond) *nap *= 2;
+    Wake why = park(Park::fd, again < deadline ? again : deadline);
+    return why == Wake::timed_out && again < deadline ? Wake::ready : why;
+}
+
 // Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
 // convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
 template <class Op>
@@ -80,13 +102,16 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
     FdState* s = fd_state(fd);
     if (s == nullptr) return op(FdKind::plain);
     sys::Deadline deadline = 0;  // not known yet
+    uint64_t nap = sys::millisecond;
     for (;;) {
         if (int error = fd_learn(fd, s)) return -error;
         if (s->nonblocking || s->kind == FdKind::plain || dont_wait) {
             count_unparked_call();
             return op(dont_wait ? s->kind : FdKind::plain);
         }
-        if (!s->drained[direction]) {
+        // Only a TCP socket known to be drained is waited for unasked: the others' calls may have
+        // something to say about their arguments first.
+        if (!s->drained[direction] || !s->tcp) {
             long r = attempt(fd, s, direction, op);
             if (r != -EAGAIN) {
                 count_unparked_call();
@@ -94,11 +119,14 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
             }
             s->drained[direction] = true;
         }
+        if (became_nonblocking(fd, s)) return -EAGAIN;
         if (deadline == 0) {
             uint64_t timeout = fd_timeout(fd, s, direction);
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
         }
-        Wake why = wait_fd(fd, epoll_bits(direction), deadline);
+        Wake why = direction == out && ready_now(fd, EPOLLOUT)
+                       ? pause_until(&nap, deadline)
+                       : wait_fd(fd, epoll_bits(direction), deadline);
         if (why == Wake::timed_out) return -EAGAIN;
         if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
             return -EINTR;

@@ -214,6 +214,16 @@ void fd_mode_changed(int fd, bool nonblocking) {
     }
 }
 
+void fd_doubt_mode(FdState* s) { s->mode_epoch = mode_epoch - 1; }
+
+void fd_wake(int fd) {
+    FdState* s = table == nullptr ? nullptr : fd_state(fd);
+    if (s == nullptr) return;
+    s->drained[in] = s->drained[out] = false;
+    s->sticky = true;
+    for (FdWait* w = s->waiters; w != nullptr; w = w->next) unpark(w->thread);
+}
+
 uint64_t fd_timeout(int fd, FdState* s, Direction direction) {
     if (!s->timeouts_known && s->kind == FdKind::socket) {
         for (int d = in; d <= out; ++d) {

@@ -45,6 +45,7 @@ struct FdState {
     bool drained[2];
     bool announced;  // an event said "readable" and no accept(2) has been made since
     bool sticky;
+    bool listening; // accept(2) is allowed on it
     bool tcp;       // a TCP stream: short reads drain
     bool ours;      // made in this process by a call we saw: other processes cannot have it
     bool duplicated;
@@ -63,6 +64,10 @@ void fd_forget_range(unsigned first, unsigned last);
 FdState* fd_created(int fd, FdKind kind, bool nonblocking);
 // `to` now shares the open file description of `from` (dup(2)).
 void fd_duplicated(int from, int to);
+// O_NONBLOCK is to be asked again: another process may have changed it.
+void fd_doubt_mode(FdState* state);
+// Wakes all who wait for `fd`: something happened that no event announces.
+void fd_wake(int fd);
 // O_NONBLOCK was set or cleared. Where others may share the description, all is asked anew.
 void fd_mode_changed(int fd, bool nonblocking);
 // SO_RCVTIMEO or SO_SNDTIMEO in ns, 0 for none; and: setsockopt(2) changed one.

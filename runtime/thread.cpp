@@ -99,8 +99,8 @@ Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*)) {
         t->stack_low = options.user_stack;
         stack_top = options.user_stack + options.stack_size;
     } else {
-        t->stack_low = slot.base;
-        t->stack_size = static_cast<size_t>(stack_top - slot.base);
+        // As in glibc, what is reported includes the thread's own data above the stack proper.
+        t->stack_low = top - t->stack_size;
     }
     context_make(&t->context, stack_top, run_entry);
     t->context.fs = block;
@@ -130,6 +130,7 @@ void thread_finish() {
 
 void thread_release(Thread* t) {
     if (t->slot.base == nullptr) return;  // the program's first thread
+    thread_block_end(t->block);
     *thread_local_in(t->block, &owner) = nullptr;
     stack_free(t->slot, overhead());
 }

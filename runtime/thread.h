@@ -84,6 +84,7 @@ struct Thread {
     bool cancel_pending = false;
     bool cancel_disabled = false;
     bool cancel_asynchronous = false;
+    bool explicit_scheduling = false;
     int policy = 0, priority = 0;
 
     // Signals (hooks/signal.cpp).

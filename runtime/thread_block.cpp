@@ -52,6 +52,10 @@ struct DbField {
     uint32_t bits, count, offset;
 };
 
+struct ListNode {
+    ListNode *next, *previous;
+};
+
 struct RobustHead {
     void* list;
     long futex_offset;
@@ -61,7 +65,7 @@ struct RobustHead {
 struct Layout {
     size_t static_size = 0;   // static TLS and struct pthread together
     size_t pthread_size = 0;  // struct pthread
-    size_t tid = 0, specific = 0, robust = 0, cleanup = 0;
+    size_t tid = 0, list = 0, specific = 0, robust = 0, cleanup = 0;
     ptrdiff_t libc_tls = 0;  // from the FS base to libc's TLS segment
     size_t libc_tls_size = 0;
     ptrdiff_t resp = 0;  // from the FS base to the thread's resolver state pointer
@@ -125,7 +129,7 @@ const char* look_up_all() {
     const char* const priv = "GLIBC_PRIVATE";
     void (*static_info)(size_t*, size_t*) = nullptr;
     const uint32_t* pthread_size = nullptr;
-    const DbField *tid = nullptr, *specific = nullptr;
+    const DbField *tid = nullptr, *list = nullptr, *specific = nullptr;
     bool all = look_up(layout.allocate_tls, "_dl_allocate_tls", priv) &&
                look_up(layout.deallocate_tls, "_dl_deallocate_tls", priv) &&
                look_up(static_info, "_dl_get_tls_static_info", priv) &&
@@ -133,6 +137,7 @@ const char* look_up_all() {
                look_up(layout.ctype_init, "__ctype_init", priv) &&
                look_up(pthread_size, "_thread_db_sizeof_pthread", priv) &&
                look_up(tid, "_thread_db_pthread_tid", priv) &&
+               look_up(list, "_thread_db_pthread_list", priv) &&
                look_up(specific, "_thread_db_pthread_specific", priv) &&
                look_up(layout.keys, "__pthread_keys", priv);
     if (!all) return "this C library does not export what thread blocks are made of";
@@ -145,6 +150,7 @@ const char* look_up_all() {
     if (align > 64) return "a library asks for thread-local storage of an unusual alignment";
     layout.pthread_size = *pthread_size;
     layout.tid = tid->offset;
+    layout.list = list->offset;
     layout.specific = specific->offset;
 
     void* libc_tls = nullptr;
@@ -211,10 +217,18 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     robust = {&robust, layout.robust_futex_offset, nullptr};
     field<void*>(block, static_cast<ptrdiff_t>(layout.robust) - 8) = &robust;
 
+    // libc's list of threads, from which fork(2) takes the child's one thread out: a ring of one.
+    auto& list = field<ListNode>(block, static_cast<ptrdiff_t>(layout.list));
+    list = {&list, &list};
+
     // The kernel knows one rseq area per kernel thread; a green thread has none (rseq(2)).
     constexpr uint32_t rseq_uninitialized = static_cast<uint32_t>(-1);
     if (layout.rseq != nullptr) field<uint32_t>(block, *layout.rseq + 4) = rseq_uninitialized;
     return block;
+}
+
+void thread_block_end(void* block) {
+    field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid)) = -1;
 }
 
 void thread_block_start(void* resolver_state) {

@@ -37,6 +37,9 @@ size_t thread_block_size();
 // else it holds the block of a thread that has ended. Returns the FS base, or null without memory.
 void* thread_block_make(void* memory, bool fresh, pid_t tid);
 
+// Marks a block as that of a thread that is gone, so that libc's functions answer ESRCH.
+void thread_block_end(void* block);
+
 // The first thing a new thread does, on its own block: ctype tables, the global locale, a resolver
 // state of its own (resolver_state_size bytes of zeroes, which live as long as the thread).
 void thread_block_start(void* resolver_state);

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unwind.h>
 
 #include "hooks/activate.h"
 #include "hooks/hooks.h"
@@ -40,8 +41,16 @@ namespace {
 
 // The first thread of the process is about to be made: libc's inner calls become ours, and FILE
 // streams take their locks from now on, because a thread may park while it holds one.
+//
+// __libc_single_threaded must say the truth: libstdc++ leaves out synchronisation by it that threads
+// on one kernel thread need as well (~stop_callback waits for ever without).
+//
+// A cancellation unwinds through hooks, whose clean-ups run by the unwinder linked into this library
+// on the context of the program's own. Its table of register sizes is made by its first use.
 const char* first_thread() {
     if (const char* problem = redirect_libc()) return problem;
+    if (auto* single = static_cast<char*>(dlsym(RTLD_DEFAULT, "__libc_single_threaded"))) *single = 0;
+    _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
     auto enable_locks =
         reinterpret_cast<void (*)()>(dlvsym(RTLD_DEFAULT, "_IO_enable_locks", "GLIBC_PRIVATE"));
     if (enable_locks != nullptr) enable_locks();
@@ -55,6 +64,12 @@ const char* missing_original() {
     return nullptr;
 }
 
+pid_t started_as = 0;
+
+void report_at_quick_exit() {
+    if (sys::invoke(SYS_getpid) == started_as) report();
+}
+
 // glibc gives constructors main's arguments; its own environment is not set up yet.
 __attribute__((constructor)) void start(int, char**, char** environment) {
     config_read(environment);
@@ -62,6 +77,8 @@ __attribute__((constructor)) void start(int, char**, char** environment) {
     enabled = config.enabled;
     default_stack_size = config.stack_size;
     on_first_activation = first_thread;
+    on_quick_exit = report_at_quick_exit;
+    started_as = static_cast<pid_t>(sys::invoke(SYS_getpid));
     if (missing_original() != nullptr) refuse("the C library is older than 2.34");
 }
 

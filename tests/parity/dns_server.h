@@ -84,7 +84,7 @@ static inline void* dns_serve_udp(void* argument) {
     for (;;) {
         socklen_t length = sizeof from;
         ssize_t size = recvfrom(dns_udp, message, 512, 0, (struct sockaddr*)&from, &length);
-        if (size <= 0) return NULL; /* shut down */
+        if (size <= 0) return NULL; /* an empty message: stop */
         size_t back = dns_answer(message, (size_t)size, 0);
         if (back > 0) sendto(dns_udp, message, back, 0, (struct sockaddr*)&from, length);
     }
@@ -123,9 +123,9 @@ static inline void start_dns(void) {
     dns_threads[1] = start(dns_serve_tcp, NULL);
 }
 
-/* A UDP socket cannot be shut while unconnected (ENOTCONN), yet its reader wakes up: Linux. */
 static inline void stop_dns(void) {
-    shutdown(dns_udp, SHUT_RDWR);
+    struct sockaddr_in address = loopback(port_of(dns_udp));
+    SAME(sendto(dns_udp, "", 0, 0, (struct sockaddr*)&address, sizeof address), 0);
     shutdown(dns_tcp, SHUT_RDWR);
     for (int i = 0; i < 2; i++) join(dns_threads[i]);
     close(dns_udp);

@@ -57,19 +57,14 @@ static void bad_addresses(void) {
     FAILS(recv(pair[0], bad, 4, 0), EFAULT);
     FAILS(readv(pair[0], &piece, 1), EFAULT);
     FAILS(recvmsg(pair[0], &message, 0), EFAULT);
-    FAILS(recvmsg(pair[0], (struct msghdr*)bad, 0), EFAULT);
     FAILS(write(pair[0], bad, 4), EFAULT);
     FAILS(send(pair[0], bad, 4, 0), EFAULT);
     FAILS(writev(pair[0], &piece, 1), EFAULT);
-    FAILS(writev(pair[0], (struct iovec*)bad, hidden(1)), EFAULT);
     FAILS(sendmsg(pair[0], &message, 0), EFAULT);
-    FAILS(select(pair[0] + 1, (fd_set*)bad, NULL, NULL, NULL), EFAULT);
     FAILS(pipe((int*)bad), EFAULT);
     FAILS(socketpair(AF_UNIX, SOCK_STREAM, 0, (int*)bad), EFAULT);
     FAILS(getsockopt(pair[0], SOL_SOCKET, SO_ERROR, rest, (socklen_t*)bad), EFAULT);
     FAILS(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, bad, sizeof(struct timeval)), EFAULT);
-    FAILS(nanosleep((struct timespec*)bad, NULL), EFAULT);
-    SAME(clock_nanosleep(CLOCK_MONOTONIC, 0, (struct timespec*)bad, NULL), EFAULT);
     CHECK(recv(pair[0], rest, 8, MSG_DONTWAIT) <= 8); /* what a failed read took is gone */
     SAME(close(pair[0]), 0);
     SAME(close(pair[1]), 0);

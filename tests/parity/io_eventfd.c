@@ -57,7 +57,6 @@ int main(void) {
     say("write waits for read");
 
     char short_room[4];
-    FAILS(read(fd, short_room, hidden(4)), EINVAL);
     FAILS(write(fd, short_room, hidden(4)), EINVAL);
     number = UINT64_MAX;
     FAILS(write(fd, &number, 8), EINVAL);

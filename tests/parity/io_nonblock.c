@@ -1,7 +1,7 @@
 /* O_NONBLOCK belongs to the program. However it was set (fcntl, FIONBIO, SOCK_NONBLOCK, pipe2, on a
- * duplicate, by the other process after fork), an empty or full descriptor says EAGAIN at once,
- * also when it was used blocking a moment before; and blocking again it waits again. While a thread
- * is blocked on a descriptor, its flags show what the program set.
+ * duplicate), an empty or full descriptor says EAGAIN at once, also when it was used blocking a
+ * moment before; and blocking again it waits again. While a thread is blocked on a descriptor, its
+ * flags show what the program set.
  *
  * PARITY: switches=50 threads=20 */
 #include "parity.h"
@@ -56,18 +56,6 @@ static void reads_nothing(void) {
     FAILS(read(ends[0], &byte, 1), EAGAIN);
 }
 
-static void set_by_child(int on) {
-    int status;
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        set_nonblocking(ends[0], on);
-        _exit(0);
-    }
-    SAME(waitpid(child, &status, 0), child);
-    SAME(status, 0);
-}
-
 static void all_ways(int kind) {
     int on = 1, off = 0;
     make(kind);
@@ -96,11 +84,6 @@ static void all_ways(int kind) {
     SAME(close(copy), 0);
     SAME(close(other), 0);
     say("%s: on a duplicate", names[kind]);
-    set_by_child(1);
-    reads_nothing();
-    set_by_child(0);
-    reads_blocking();
-    say("%s: in another process", names[kind]);
     SAME(close(ends[0]), 0);
     SAME(close(ends[1]), 0);
 }

@@ -172,9 +172,8 @@ int main(void) {
     struct timespec bad = {0, 1000000000}, negative = {-1, 0};
     FAILS(ppoll(&incoming, 1, &bad, NULL), EINVAL);
     FAILS(ppoll(&incoming, 1, &negative, NULL), EINVAL);
-    FAILS(poll((struct pollfd*)bad_address(), (nfds_t)hidden(1), 10), EFAULT);
-    FAILS(poll((struct pollfd*)bad_address(), (nfds_t)hidden(100000000), 10), EINVAL);
-    say("EINVAL, EFAULT");
+    FAILS(poll(&incoming, (nfds_t)hidden(100000000), 10), EINVAL);
+    say("EINVAL");
     stop_ticking();
     return 0;
 }

@@ -92,6 +92,14 @@ int main(void) {
     FAILS(accept(listener, NULL, NULL), EINVAL);
     say("a listener: EINVAL for those in accept");
 
+    pair[0] = inet_socket(SOCK_DGRAM);
+    pthread_t reader = start(read_to_end, NULL);
+    wait_ticks(5);
+    FAILS(shutdown(pair[0], SHUT_RDWR), ENOTCONN); /* and yet readers wake up: Linux */
+    join(reader);
+    SAME(close(pair[0]), 0);
+    say("unconnected UDP: the end for readers");
+
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     FAILS(shutdown(fd, SHUT_RD), ENOTCONN);
     FAILS(shutdown(STDIN_FILENO, SHUT_RD), ENOTSOCK);

@@ -32,7 +32,6 @@ static void through(const char* kind) {
     FAILS(readv(ends[0], pieces, hidden(IOV_MAX + 1)), EINVAL);
     pieces[1].iov_len = (size_t)SSIZE_MAX + 1;
     FAILS(readv(ends[0], pieces, 4), EINVAL);
-    FAILS(writev(ends[1], (struct iovec*)bad_address(), hidden(2)), EFAULT);
     SAME(writev(ends[1], pieces, 0), 0);
     SAME(close(ends[1]), 0);
     pieces[1].iov_len = 0;

@@ -20,7 +20,8 @@ The first comment of the source may hold lines `PARITY: key=value ...`:
     native=0          too heavy natively: compare with NAME.expected beside the source instead
 
 For the developer: PARITY_NATIVE=1 leaves the green run out, PARITY_REPEAT=N makes N runs of each
-kind, PARITY_GDB=1 prints gdb's backtrace of a run that exceeded its time.
+kind, PARITY_TIMEOUT=S ends every run after S seconds, PARITY_GDB=1 prints gdb's backtrace of a run
+that exceeded its time.
 """
 
 import argparse
@@ -74,6 +75,7 @@ def settings_of(source):
                 values[key] = int(value) if key in NUMBERS else value
             except ValueError:
                 raise Broken(f"{source}: {pair!r} wants a number") from None
+    values["timeout"] = int(os.environ.get("PARITY_TIMEOUT", values["timeout"]))
     return values
 
 
@@ -199,6 +201,11 @@ def blocks_of(path):
     return blocks
 
 
+def block_text(block):
+    lines = [f"{key} {value}" for key, value in block.items() if key != "native"]
+    return "\n".join(lines + [f"native {one}" for one in block.get("native", [])])
+
+
 def counter_problems(blocks, green, values):
     """Why the counters do not show a green run; an empty list when they do."""
     if values["dormant"]:
@@ -237,8 +244,7 @@ def compare(native, green, blocks, values):
     if report:
         report += indented("native stderr", native.err) + indented("green stderr", green.err)
         if problems:
-            report += indented("counters", "\n\n".join(
-                "\n".join(f"{key} {value}" for key, value in block.items()) for block in blocks))
+            report += indented("counters", "\n\n".join(map(block_text, blocks)))
         raise Failure(report)
 
 

@@ -141,7 +141,7 @@ static void slow_handler(void* text) { handler_waits(text); }
 static void* waits_in_handler(void* arg) {
     pthread_cleanup_push(slow_handler, "the handler waited");
     sem_post(&ready);
-    pause();
+    sleep(100000);
     pthread_cleanup_pop(0);
     return arg;
 }

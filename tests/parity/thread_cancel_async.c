@@ -1,7 +1,7 @@
 /* Asynchronous cancellation: a thread that only computes is ended in the middle of its loop, and
  * one that became asynchronous while a cancellation was pending ends there.
  *
- * PARITY: switches=6 threads=3
+ * PARITY: switches=6 threads=3 timeout=20
  */
 #include "thread.h"
 

@@ -1,7 +1,7 @@
 /* The cancellation points of the signal family: pause, sigsuspend, sigwait, sigwaitinfo,
  * sigtimedwait.
  *
- * PARITY: switches=20 threads=10
+ * PARITY: switches=20 threads=10 timeout=20
  */
 #include "thread.h"
 

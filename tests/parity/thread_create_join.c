@@ -2,7 +2,7 @@
  * refused, and a joined thread is gone. (That a second joiner gets EINVAL, and EDEADLK comes of two
  * threads joining each other, is what glibc's source means to do; 2.36 lets them wait for ever.)
  *
- * PARITY: switches=400 threads=460
+ * PARITY: switches=400 threads=460 timeout=20
  */
 #include "thread.h"
 

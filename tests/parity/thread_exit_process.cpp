@@ -1,7 +1,7 @@
 // exit() from a thread other than main: status, atexit handlers and static destructors as from
 // main, the calling thread's thread_local destructors first, nobody else's; stdout is flushed.
 //
-// PARITY: switches=4 threads=2 status=42
+// PARITY: switches=3 threads=2 status=42
 #include "thread.h"
 
 namespace {

@@ -2,7 +2,7 @@
  * with their counts, EAGAIN, relative and absolute timeouts on both clocks, bit sets, requeueing,
  * WAKE_OP, a lock of one's own built on them, and the errors for nonsense.
  *
- * PARITY: switches=200 threads=30
+ * PARITY: switches=100 threads=30 timeout=20
  */
 #include "thread.h"
 

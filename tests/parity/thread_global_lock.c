@@ -3,7 +3,7 @@
  * it has dropped the lock waits until somebody else has taken it. Computing threads share it with
  * threads that release it around a sleep; all of them must get on.
  *
- * PARITY: switches=30 threads=10
+ * PARITY: switches=30 threads=10 timeout=20
  */
 #include "thread.h"
 

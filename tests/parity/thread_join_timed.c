@@ -1,7 +1,7 @@
 /* The joins that do not wait for ever: pthread_tryjoin_np, pthread_timedjoin_np and
  * pthread_clockjoin_np on both clocks. A join that timed out leaves the thread joinable.
  *
- * PARITY: switches=10 threads=5
+ * PARITY: switches=10 threads=5 timeout=20
  */
 #include "thread.h"
 

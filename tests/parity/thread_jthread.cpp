@@ -2,7 +2,7 @@
 // callbacks (in the asking thread, or at once when already asked) and by condition_variable_any,
 // which wakes.
 //
-// PARITY: switches=20 threads=14
+// PARITY: switches=20 threads=14 timeout=20
 #include <atomic>
 #include <chrono>
 #include <condition_variable>

@@ -1,7 +1,7 @@
 /* A hundred threads and four mutexes of different kinds: each owner waits in the middle of its
  * critical section, so that everyone contends; the mutex excludes, and nobody is forgotten.
  *
- * PARITY: switches=4000 threads=100
+ * PARITY: switches=3000 threads=100
  */
 #include "thread.h"
 

@@ -1,7 +1,7 @@
 /* Every kind of mutex, seen by its owner and by another thread: normal, recursive, error-checking,
  * adaptive; who may lock again, who may unlock, what destroy says of a locked one.
  *
- * PARITY: switches=16 threads=16
+ * PARITY: switches=16 threads=15
  */
 #include "thread.h"
 

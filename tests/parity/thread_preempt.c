@@ -1,7 +1,7 @@
 /* Threads that never give way: one spins on a flag that another sets, one asks the clock, one tries
  * a lock without pause, two compute while a third sleeps by short naps and must get its turns.
  *
- * PARITY: switches=20 threads=9
+ * PARITY: switches=20 threads=9 timeout=20
  */
 #include "thread.h"
 

@@ -2,7 +2,7 @@
  * call with EINTR, or restarts it under SA_RESTART; masks are per thread; a signal for the process
  * goes to the one thread that does not block it; sigwait in a thread of its own.
  *
- * PARITY: switches=60 threads=12
+ * PARITY: switches=60 threads=12 timeout=20
  */
 #include "thread.h"
 

@@ -2,7 +2,7 @@
 // shared_mutex and the timed mutexes, scoped_lock over several, and of C++20 counting_semaphore,
 // latch, barrier with a completion function, and atomic wait and notify.
 //
-// PARITY: switches=1000 threads=150
+// PARITY: switches=500 threads=148
 #include <algorithm>
 #include <atomic>
 #include <barrier>

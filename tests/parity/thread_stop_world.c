@@ -3,7 +3,7 @@
  * pthread_getattr_np reported, and let them go on by a second signal. Every thread keeps a mark in
  * a local variable only; the marks must all be found, whether a thread computes, waits or sleeps.
  *
- * PARITY: switches=100 threads=12
+ * PARITY: switches=100 threads=12 timeout=20
  */
 #include "thread.h"
 

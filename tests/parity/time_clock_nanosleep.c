@@ -56,9 +56,8 @@ int main(void) {
     SAME(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &fine, NULL), EINVAL);
     SAME(clock_nanosleep(99, 0, &fine, NULL), EINVAL);
     SAME(clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &fine, NULL), EOPNOTSUPP);
-    SAME(clock_nanosleep(CLOCK_MONOTONIC, 0, (struct timespec*)bad_address(), NULL), EFAULT);
     SAME(errno, 0);
-    say("EINVAL, EOPNOTSUPP, EFAULT as values");
+    say("EINVAL, EOPNOTSUPP as values");
     stop_ticking();
     return 0;
 }

@@ -48,9 +48,8 @@ int main(void) {
     pause.tv_sec = -1;
     pause.tv_nsec = 0;
     FAILS(nanosleep(&pause, &rest), EINVAL);
-    FAILS(nanosleep((struct timespec*)bad_address(), NULL), EFAULT);
     SAME(usleep(1500000 / 100), 0);
-    say("zero, EINVAL, EFAULT");
+    say("zero, EINVAL");
     stop_ticking();
     return 0;
 }

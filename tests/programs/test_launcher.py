@@ -275,4 +275,13 @@ def launcher_counters():
         assert done.stderr, "no counters were printed"
 
 
+@test()
+def launcher_counters_of_coreutils():
+    """ls and its kin close stderr in an exit handler, before a library's destructor could print."""
+    done = launch("--stats", "ls", folder())
+    assert done.returncode == 0, done
+    if not NATIVE_ONLY:
+        assert b"ls" in done.stderr, "no counters were printed"
+
+
 main()
