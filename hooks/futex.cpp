@@ -76,7 +76,8 @@ long futex_requeue(const FutexArguments& a, bool compare) {
 long futex_wake_op(const FutexArguments& a) {
     uint32_t how = a.value3 >> 28 & 7, comparison = a.value3 >> 24 & 15;
     uint32_t operand = a.value3 >> 12 & 0xfff, limit = a.value3 & 0xfff;
-    if ((a.value3 >> 28 & FUTEX_OP_OPARG_SHIFT) != 0) operand = 1U << (operand & 31);
+    constexpr uint32_t shift = static_cast<uint32_t>(FUTEX_OP_OPARG_SHIFT) << 28;
+    if ((a.value3 & shift) != 0) operand = 1U << (operand & 31);
     uint32_t old = __atomic_load_n(a.word2, __ATOMIC_SEQ_CST), next = old;
     switch (how) {
         case FUTEX_OP_SET: next = operand; break;
@@ -106,6 +107,7 @@ long futex_wake_op(const FutexArguments& a) {
 }
 
 long green_futex(const FutexArguments& a) {
+    if (reinterpret_cast<uintptr_t>(a.word) % sizeof(uint32_t) != 0) return -EINVAL;
     int command = a.operation & FUTEX_CMD_MASK;
     switch (command) {
         case FUTEX_WAIT:

@@ -37,7 +37,7 @@ bool owned_by_caller(const pthread_mutex_t* m) { return m->__data.__owner == sel
 // glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
 // beyond recovery.
 int try_lock(pthread_mutex_t* m) {
-    constexpr int robust = 16, not_recoverable = INT_MAX;
+    constexpr int robust = 16, not_recoverable = INT_MAX - 1;
     if ((m->__data.__kind & robust) != 0 && m->__data.__owner == not_recoverable) {
         return ENOTRECOVERABLE;
     }

@@ -21,8 +21,8 @@ class MaskDuringCall {
     MaskDuringCall& operator=(const MaskDuringCall&) = delete;
 
   private:
-    bool changed_;
-    sigset_t before_;
+    sigset_t before_ = {};
+    bool changed_ = false;
 };
 
 // The library's states: from the first thread on handlers are ours, in a child they are the

@@ -149,8 +149,9 @@ int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(v
 int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     Thread* t = to_thread(which);
     if (t == nullptr) return ESRCH;
-    if (t->detached || t->joiner != nullptr) return EINVAL;
+    if (t->detached) return EINVAL;
     if (t == self || (self->joiner != nullptr && self->joiner == t)) return EDEADLK;
+    if (t->joiner != nullptr) return EINVAL;
     struct Claim {
         explicit Claim(Thread* t) : joined(t) { joined->joiner = self; }
         ~Claim() {
@@ -223,7 +224,7 @@ HOOK(int, pthread_join, (pthread_t t, void** value), interposed) {
 
 HOOK(int, pthread_tryjoin_np, (pthread_t t, void** value), interposed) {
     if (self == nullptr || native_thread(t)) return original_pthread_tryjoin_np()(t, value);
-    if (to_thread(t)->state != State::ended && to_thread(t) != self) return EBUSY;
+    if (to_thread(t)->state != State::ended) return EBUSY;
     return green_join(t, value, sys::never);
 }
 
@@ -292,7 +293,7 @@ HOOK(int, pthread_getname_np, (pthread_t which, char* name, size_t size), interp
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
     if (!is_made_by_us(t)) return original_pthread_getname_np()(which, name, size);
     size_t length = strnlen(t->name, sizeof t->name - 1);
-    if (size <= length) return ERANGE;
+    if (size < sizeof t->name) return ERANGE;
     memcpy(name, t->name, length);
     name[length] = '\0';
     return 0;

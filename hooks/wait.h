@@ -78,9 +78,9 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
     }
 }
 
-// Another process that holds the description may have set O_NONBLOCK; asked only before a wait.
-inline bool became_nonblocking(int fd, FdState* s) {
-    if (!fd_shared(s)) return false;
+// O_NONBLOCK as it is now: another process that holds the description may have changed it. Asked
+// only before a wait; and not of a listener, where that may be another green process's one call.
+inline bool is_nonblocking(int fd, FdState* s) {
     fd_doubt_mode(s);
     return fd_learn(fd, s) == 0 && s->nonblocking;
 }
@@ -105,9 +105,16 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
     uint64_t nap = sys::millisecond;
     for (;;) {
         if (int error = fd_learn(fd, s)) return -error;
-        if (s->nonblocking || s->kind == FdKind::plain || dont_wait) {
+        if (s->kind == FdKind::plain || dont_wait) {
             count_unparked_call();
-            return op(dont_wait ? s->kind : FdKind::plain);
+            return op(s->kind);
+        }
+        if (s->nonblocking) {
+            count_unparked_call();
+            if (!fd_shared(s)) return op(FdKind::plain);
+            // Another process may have cleared the flag: nothing here may rely on it.
+            long r = attempt(fd, s, direction, op);
+            if (r != -EAGAIN || is_nonblocking(fd, s)) return r;
         }
         // Only a TCP socket known to be drained is waited for unasked: the others' calls may have
         // something to say about their arguments first.
@@ -119,7 +126,7 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
             }
             s->drained[direction] = true;
         }
-        if (became_nonblocking(fd, s)) return -EAGAIN;
+        if (fd_shared(s) && !s->listening && is_nonblocking(fd, s)) return -EAGAIN;
         if (deadline == 0) {
             uint64_t timeout = fd_timeout(fd, s, direction);
             deadline = timeout == 0 ? sys::never : sys::after(timeout);

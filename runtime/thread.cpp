@@ -149,6 +149,7 @@ void threads_abandon_others() {
     alive = nullptr;
     link_alive(me);
     me->timer = TimerNode{};
+    me->joiner = nullptr;  // gone too, and its memory may be the next thread's
     me->tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
     last_tid = 0;
     stats = Stats{};
