@@ -20,12 +20,7 @@ namespace {
 
 bool seen_before = false;
 
-void before_fork() { signals_before_fork(); }
-
-void parent_after_fork() {
-    fd_forked();
-    signals_after_fork_in_parent();
-}
+void parent_after_fork() { fd_forked(); }
 
 // The child has one thread, so it is dormant again.
 void child_after_fork() {
@@ -40,7 +35,7 @@ const char* first_activation() {
     }
     // One arena: with one kernel thread, more would only keep memory apart.
     mallopt(M_ARENA_MAX, 1);
-    pthread_atfork(before_fork, parent_after_fork, child_after_fork);
+    pthread_atfork(nullptr, parent_after_fork, child_after_fork);
     seen_before = true;
     return nullptr;
 }

@@ -7,6 +7,9 @@
 
 namespace green {
 
+// Set by the real signal handler: somebody must look at the queue. Cheap to test at every hook.
+extern volatile bool signals_arrived;
+
 // Runs the handlers of signals that are due on the calling thread, after an interrupted wait that
 // has been taken down. True if the call must fail with EINTR: a handler ran, and either it was not
 // installed with SA_RESTART or the call is one that is never restarted (signal(7)).
@@ -21,15 +24,13 @@ class MaskDuringCall {
     MaskDuringCall& operator=(const MaskDuringCall&) = delete;
 
   private:
-    sigset_t before_ = {};
+    uint64_t before_ = 0;
     bool changed_ = false;
 };
 
 // The library's states: from the first thread on handlers are ours, in a child they are the
 // program's own again.
 void signals_activate();
-void signals_before_fork();
-void signals_after_fork_in_parent();
 void signals_after_fork_in_child();
 
 // A green thread starts (with the mask it inherited) or ends.

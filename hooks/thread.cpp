@@ -73,7 +73,6 @@ void end_of_thread(Thread* t) {
 
 void run_routine(Thread* t) {
     thread_block_start(t->resolver_state);
-    signals_thread_begins(t);
     __pthread_unwind_buf_t landing;
     if (__sigsetjmp(reinterpret_cast<struct __jmp_buf_tag*>(landing.__cancel_jmp_buf), 0) == 0) {
         __pthread_register_cancel(&landing);
@@ -122,7 +121,7 @@ void apply(const pthread_attr_t* attr, Thread* t) {
         t->explicit_scheduling = true;
     }
     sigset_t mask;
-    if (pthread_attr_getsigmask_np(attr, &mask) == 0) t->blocked = mask;
+    if (pthread_attr_getsigmask_np(attr, &mask) == 0) memcpy(&t->blocked, &mask, sizeof t->blocked);
 }
 
 int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(void*),
@@ -141,6 +140,7 @@ int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(v
     }
     apply(attr, t);
     *made = to_pthread(t);
+    signals_thread_begins(t);
     thread_start(t);
     return 0;
 }

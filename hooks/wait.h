@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hooks/hook.h"
+#include "hooks/signal.h"
 
 namespace green {
 
@@ -16,6 +17,7 @@ bool interruption_ends_call(bool restartable);
 // At the entry of every cancellation point.
 inline void cancellation_point() {
     if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
+    if (__builtin_expect(signals_arrived, 0)) run_due_signals(true);
 }
 
 // A deadline from a timespec. `never` for null. Errors are the caller's to check first.

@@ -3,6 +3,7 @@
 #include "runtime/loop.h"
 
 #include <ev.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 
 #include "runtime/fd_table.h"
@@ -16,13 +17,15 @@ struct ev_loop* libev = nullptr;
 Thread* thread = nullptr;
 int epoll_fd = -1;
 int libev_fd = -1;  // libev's own epoll descriptor, once it has used it
+int wake_fd = -1;   // an eventfd
 uint64_t time_now = 0;
 bool have_pwait2 = true;
 
 constexpr int batch = 256;
 epoll_event ready[batch];
 
-constexpr uint64_t is_libev = UINT64_MAX;  // what libev's descriptor carries in our set
+// What the descriptors that are not a thread's carry in our set.
+constexpr uint64_t is_libev = UINT64_MAX, is_wake = UINT64_MAX - 1;
 
 // One wait for everything. A signal handler that ran, or nothing in time: 0.
 long wait_for_events(uint64_t limit) {
@@ -76,11 +79,24 @@ void close_own(int* fd) {
     *fd = -1;
 }
 
+bool watch_own(int fd, uint64_t as) {
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.u64 = as;
+    return loop_epoll_ctl(EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 }  // namespace
 
 Thread* loop_start() {
     epoll_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_epoll_create1, EPOLL_CLOEXEC)));
     if (epoll_fd < 0) return nullptr;
+    wake_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)));
+    if (wake_fd < 0 || !watch_own(wake_fd, is_wake)) {
+        close_own(&wake_fd);
+        close_own(&epoll_fd);
+        return nullptr;
+    }
     libev = ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV} |
                         unsigned{EVFLAG_NOSIGMASK});
     ThreadOptions options;
@@ -88,6 +104,8 @@ Thread* loop_start() {
     thread = libev == nullptr ? nullptr : thread_make(options, run);
     if (thread == nullptr) {
         if (libev != nullptr) ev_loop_destroy(libev);
+        libev = nullptr;
+        close_own(&wake_fd);
         close_own(&epoll_fd);
         return nullptr;
     }
@@ -99,6 +117,7 @@ Thread* loop_start() {
 
 void loop_abandon() {
     close_own(&epoll_fd);
+    close_own(&wake_fd);
     libev_fd = -1;
     thread = nullptr;
     // libev closes its own copies; its epoll set itself lives on in the parent.
@@ -111,10 +130,7 @@ bool in_loop() { return thread != nullptr && owner == thread; }
 int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
     if (fd != libev_fd) {
         libev_fd = fd;
-        epoll_event event = {};
-        event.events = EPOLLIN;
-        event.data.u64 = is_libev;
-        loop_epoll_ctl(EPOLL_CTL_ADD, fd, &event);
+        watch_own(fd, is_libev);
     }
     ++stats.loop_polls;
     long n = wait_for_events(time_to_wait(timeout_ms));
@@ -124,6 +140,10 @@ int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
         if (ready[i].data.u64 == is_libev) {
             long own = sys::invoke(SYS_epoll_wait, fd, events, max, 0);
             libevs_own = own < 0 ? 0 : static_cast<int>(own);
+        } else if (ready[i].data.u64 == is_wake) {
+            uint64_t count;
+            sys::invoke(SYS_read, wake_fd, &count, sizeof count);
+            if (loop_on_wake != nullptr) loop_on_wake();
         } else {
             fd_event(ready[i]);
         }
@@ -141,11 +161,23 @@ struct ev_loop* loop_libev() {
     return libev;
 }
 
+void (*loop_on_wake)() = nullptr;
+
+void loop_wake() {
+    constexpr uint64_t one = 1;
+    sys::invoke(SYS_write, wake_fd, &one, sizeof one);
+}
+
 bool loop_is_being_made() { return epoll_fd >= 0 && libev == nullptr; }
 
-int loop_highest_fd() { return epoll_fd > libev_fd ? epoll_fd : libev_fd; }
+int loop_highest_fd() {
+    int highest = epoll_fd > libev_fd ? epoll_fd : libev_fd;
+    return highest > wake_fd ? highest : wake_fd;
+}
 
-bool loop_owns_fd(int fd) { return fd >= 0 && (fd == epoll_fd || fd == libev_fd); }
+bool loop_owns_fd(int fd) {
+    return fd >= 0 && (fd == epoll_fd || fd == libev_fd || fd == wake_fd);
+}
 
 int move_fd_high(int fd) {
     if (fd < 0) return fd;

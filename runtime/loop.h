@@ -50,6 +50,12 @@ bool loop_is_being_made();
 // The highest number of ours, or -1.
 int loop_highest_fd();
 
+// Makes the loop's wait return soon. From anywhere: a signal handler, another kernel thread.
+void loop_wake();
+
+// Called in the loop's context after loop_wake(). May be null.
+extern void (*loop_on_wake)();
+
 // Whether a descriptor number is one of the library's own, which the program must not meet.
 bool loop_owns_fd(int fd);
 

@@ -91,6 +91,10 @@ void run_next_from_loop(Thread* loop) {
 Wake park(Park kind, sys::Deadline deadline) {
     Thread* me = self;
     assert(me != nullptr && "a thread must not park in the runtime");
+    if (me->interrupt_next_park) {
+        me->interrupt_next_park = false;
+        return Wake::interrupted;
+    }
     ++stats.parks[static_cast<int>(kind)];
     me->state = State::parked;
     me->park = kind;

@@ -10,7 +10,7 @@
 // The program's first thread has a Thread of static storage and glibc's own block.
 #pragma once
 
-#include <signal.h>
+#include <sys/types.h>
 
 #include "runtime/context.h"
 #include "runtime/stack.h"
@@ -88,8 +88,11 @@ struct Thread {
     int policy = 0, priority = 0;
 
     // Signals (hooks/signal.cpp).
-    sigset_t blocked = {};
-    sigset_t pending = {};
+    uint64_t blocked = 0;              // its mask, as the kernel counts signals: bit 0 is signal 1
+    void* pending = nullptr;           // signals on their way to it
+    bool interrupt_next_park = false;  // one of them has just become unblocked
+    void* alternate_stack = nullptr;   // sigaltstack(2)
+    size_t alternate_size = 0;
 
     alignas(8) char resolver_state[resolver_state_size] = {};
 };
