@@ -14,6 +14,7 @@ namespace green {
 const char* (*on_first_activation)() = nullptr;
 void (*on_quick_exit)() = nullptr;
 bool enabled = true;
+bool entries_redirected = false;
 unsigned long default_stack_size = 0;
 
 namespace {

@@ -12,6 +12,9 @@ bool activate();
 // there). Null, or a sentence: why not.
 extern const char* (*on_first_activation)();
 
+// Whether libc's entries lead to the hooks by now.
+extern bool entries_redirected;
+
 // Set by shim/: what goes with _exit(2). May be null.
 extern void (*on_quick_exit)();
 

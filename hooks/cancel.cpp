@@ -41,7 +41,7 @@ HOOK(int, pthread_cancel, (pthread_t which), interposed) {
     if (t == self) {
         if (t->cancel_asynchronous) cancel_if_pending();
     } else if (!t->cancel_disabled) {
-        unpark(t, Wake::interrupted);
+        interrupt(t);
     }
     return 0;
 }

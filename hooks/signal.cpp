@@ -72,6 +72,11 @@ struct Queued {
     siginfo_t info;
     Queued* next;
 };
+
+struct Arrived {
+    siginfo_t info;
+    Thread* thread;  // whom it is for; null: for the process
+};
 constexpr int queue_size = 256;
 
 bool active = false;
@@ -79,10 +84,11 @@ Action actions[signal_count];  // the program's, where `ours` says that the kern
 Mask ours = 0;
 Mask kernel_mask = 0;                // what was last told to the kernel
 unsigned blockers[signal_count];     // how many threads block each signal
+Mask blocked_by_some = 0;
 unsigned threads_with_masks = 0;     // of all alive
 
 // Written by the real handler, emptied at safe points with signals blocked.
-Queued arrived[queue_size];
+Arrived arrived[queue_size];
 int arrived_count = 0;
 
 Queued* pool_free = nullptr;
@@ -118,9 +124,9 @@ class AllBlocked {
     AllBlocked& operator=(const AllBlocked&) = delete;
 };
 
-Mask blocked_by_all(Mask candidates) {
+Mask blocked_by_all() {
     Mask all = 0;
-    for (Mask rest = candidates; rest != 0; rest &= rest - 1) {
+    for (Mask rest = blocked_by_some; rest != 0; rest &= rest - 1) {
         int signal = __builtin_ctzll(rest) + 1;
         if (blockers[signal] == threads_with_masks) all |= bit(signal);
     }
@@ -128,7 +134,12 @@ Mask blocked_by_all(Mask candidates) {
 }
 
 void count_mask(Mask m, int by) {
-    for (; m != 0; m &= m - 1) blockers[__builtin_ctzll(m) + 1] += static_cast<unsigned>(by);
+    for (; m != 0; m &= m - 1) {
+        int signal = __builtin_ctzll(m) + 1;
+        blockers[signal] += static_cast<unsigned>(by);
+        blocked_by_some = blockers[signal] == 0 ? blocked_by_some & ~bit(signal)
+                                                : blocked_by_some | bit(signal);
+    }
 }
 
 // A thread's mask changes; the kernel is told if that changes what all threads block.
@@ -139,7 +150,7 @@ void set_mask(Thread* t, Mask m) {
     t->blocked = m;
     count_mask(m & ~before, 1);
     count_mask(before & ~m, -1);
-    set_kernel_mask(blocked_by_all(kernel_mask | m | before));
+    set_kernel_mask(blocked_by_all());
 }
 
 Thread* choose_thread(int signal) {
@@ -162,7 +173,7 @@ void give(Thread* t, const siginfo_t& info) {
     q->info = info;
     q->next = nullptr;
     *end = q;
-    if ((t->blocked & bit(info.si_signo)) == 0) unpark(t, Wake::interrupted);
+    if (((~t->blocked | t->awaited) & bit(info.si_signo)) != 0) interrupt(t);
 }
 
 // The first signal in a thread's list that `mask` allows, taken out.
@@ -185,12 +196,46 @@ void distribute() {
     AllBlocked scope;
     signals_arrived = false;
     for (int i = 0; i < arrived_count; ++i) {
-        Thread* t = choose_thread(arrived[i].info.si_signo);
+        Thread* t = arrived[i].thread;
+        if (t == nullptr) t = choose_thread(arrived[i].info.si_signo);
         // Blocked meanwhile by all: the first thread keeps it until it unblocks it.
         if (t == nullptr) t = threads_alive();
         if (t != nullptr) give(t, arrived[i].info);
     }
     arrived_count = 0;
+}
+
+struct HandlerCall {
+    const Action* action;
+    siginfo_t* info;
+    void* context;
+};
+
+void enter_handler(HandlerCall* call) {
+    if ((call->action->flags & SA_SIGINFO) == 0) return call->action->handler(call->info->si_signo);
+    auto with_info = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(
+        reinterpret_cast<void*>(call->action->handler));
+    with_info(call->info->si_signo, call->info, call->context);
+}
+
+// Calls the handler on the thread's alternate stack, if it asked for that and is not on it already.
+void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
+    auto* low = static_cast<char*>(me->alternate_stack);
+    auto* here = static_cast<char*>(__builtin_frame_address(0));
+    bool on_it = here >= low && here < low + me->alternate_size;
+    if ((call->action->flags & SA_ONSTACK) == 0 || me->alternate_size == 0 || on_it) {
+        return enter_handler(call);
+    }
+#if defined(__x86_64__)
+    auto top = reinterpret_cast<uintptr_t>(low + me->alternate_size) & ~uintptr_t{15};
+    asm volatile("movq %%rsp, %%rbx\n"
+                 "movq %[top], %%rsp\n"
+                 "call *%[enter]\n"
+                 "movq %%rbx, %%rsp\n"
+                 : "+D"(call)
+                 : [top] "r"(top), [enter] "r"(enter_handler)
+                 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+#endif
 }
 
 void call_handler(Thread* me, const siginfo_t& info, const Action& action, void* context) {
@@ -202,14 +247,9 @@ void call_handler(Thread* me, const siginfo_t& info, const Action& action, void*
         ours &= ~bit(signal);
     }
     set_mask(me, before | action.mask | ((action.flags & SA_NODEFER) != 0 ? 0 : bit(signal)));
-    if ((action.flags & SA_SIGINFO) != 0) {
-        siginfo_t copy = info;
-        auto with_info = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(
-            reinterpret_cast<void*>(action.handler));
-        with_info(signal, &copy, context);
-    } else {
-        action.handler(signal);
-    }
+    siginfo_t copy = info;
+    HandlerCall call = {&action, &copy, context};
+    enter_handler_on_its_stack(me, &call);
     set_mask(me, before);
     errno = saved;
 }
@@ -242,7 +282,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
         return;
     }
     if (arrived_count == queue_size) return;
-    arrived[arrived_count++].info = *info;
+    // The kernel sends SIGPIPE to the thread that writes, which is the one that runs now.
+    arrived[arrived_count++] = {*info, signal == SIGPIPE ? self : nullptr};
     signals_arrived = true;
     loop_wake();
 }
@@ -321,6 +362,11 @@ long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
             default: return -EINVAL;
         }
     }
+    // After a fault's handler, which the kernel itself called, its mask is not what we last told it;
+    // siglongjmp(3) comes here to put that right.
+    if (set != nullptr) {
+        sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    }
     if (old != nullptr) to_set(before, old);
     if (self->pending != nullptr || signals_arrived) run_due_signals(true);
     return 0;
@@ -352,14 +398,16 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
     Mask wanted = to_mask(set) & ~never_blocked;
     constexpr timespec now = {0, 0};
     int fd = -1;
-    struct Closer {
+    struct Waiting {
         int* fd;
-        ~Closer() {
+        ~Waiting() {
+            self->awaited = 0;
             if (*fd < 0) return;
             fd_forget(*fd);
             sys::invoke(SYS_close, *fd);
         }
-    } closer{&fd};
+    } waiting{&fd};
+    self->awaited = wanted;
     for (;;) {
         siginfo_t found = {};
         distribute();
@@ -406,6 +454,7 @@ namespace green {
 bool run_due_signals(bool restartable) {
     distribute();
     Thread* me = self;
+    me->interrupt_next_park = false;
     bool ends = false;
     siginfo_t info;
     while (take(me, ~me->blocked, &info)) {
@@ -431,7 +480,7 @@ MaskDuringCall::MaskDuringCall(const sigset_t* mask) {
     // What this mask lets in must interrupt the call, also if it was pending before.
     if (self->pending != nullptr) {
         for (auto* q = static_cast<Queued*>(self->pending); q != nullptr; q = q->next) {
-            if ((self->blocked & bit(q->info.si_signo)) == 0) self->interrupt_next_park = true;
+            if ((self->blocked & bit(q->info.si_signo)) == 0) interrupt(self);
         }
     }
 }
@@ -451,6 +500,7 @@ void signals_activate() {
     self->blocked = 0;
     self->pending = nullptr;
     memset(blockers, 0, sizeof blockers);
+    blocked_by_some = 0;
     threads_with_masks = 1;
     set_mask(self, kernel_mask);
     active = true;
@@ -481,7 +531,7 @@ void signals_after_fork_in_child() {
 void signals_thread_begins(Thread* t) {
     ++threads_with_masks;
     count_mask(t->blocked, 1);
-    if ((kernel_mask & ~t->blocked) != 0) set_kernel_mask(blocked_by_all(kernel_mask));
+    set_kernel_mask(blocked_by_all());
 }
 
 void signals_thread_ends(Thread* t) {
@@ -491,11 +541,7 @@ void signals_thread_ends(Thread* t) {
     }
     --threads_with_masks;
     count_mask(t->blocked, -1);
-    Mask candidates = 0;
-    for (Thread* other = threads_alive(); other != nullptr && candidates == 0; other = other->next_alive) {
-        if (other != t) candidates = other->blocked;
-    }
-    if ((candidates | kernel_mask) != 0) set_kernel_mask(blocked_by_all(candidates | kernel_mask));
+    set_kernel_mask(blocked_by_all());
 }
 
 }  // namespace green

@@ -212,8 +212,12 @@ void exit_thread(void* value) {
 
 HOOK(int, pthread_create,
      (pthread_t * made, const pthread_attr_t* attr, void* (*routine)(void*), void* argument),
-     interposed) {
-    if (!activate()) return original_pthread_create()(made, attr, routine, argument);
+     redirected) {
+    if (!activate()) {
+        // Once libc's entry leads here there is no way back to it.
+        if (entries_redirected) return EAGAIN;
+        return original_pthread_create()(made, attr, routine, argument);
+    }
     return green_create(made, attr, routine, argument);
 }
 
@@ -379,7 +383,9 @@ HOOK(pid_t, gettid, (), redirected) {
 
 // C11 threads (threads.h): their functions call pthread's inside libc.
 HOOK(int, thrd_create, (thrd_t * made, thrd_start_t routine, void* argument), interposed) {
-    if (!activate()) return original_thrd_create()(made, routine, argument);
+    if (!activate()) {
+        return entries_redirected ? thrd_error : original_thrd_create()(made, routine, argument);
+    }
     // A thrd_start_t returns an int, which travels in the low half of the pointer as in glibc.
     auto* as_pthread = reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(routine));
     int error = green_create(made, nullptr, as_pthread, argument);

@@ -78,6 +78,7 @@ HOOK(int, thrd_sleep, (const timespec* time, timespec* left), interposed) {
 
 HOOK(int, sched_yield, (), redirected) {
     if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sched_yield)));
+    safe_point();
     yield();
     return 0;
 }

@@ -14,10 +14,16 @@ void cancel_if_pending();
 // cancellation. True if the call must now fail with EINTR; `restartable` as in signal(7).
 bool interruption_ends_call(bool restartable);
 
+// Where signal handlers may run: at the entry of hooks.
+inline void safe_point() {
+    bool due = signals_arrived || self->interrupt_next_park;
+    if (__builtin_expect(due, 0)) run_due_signals(true);
+}
+
 // At the entry of every cancellation point.
 inline void cancellation_point() {
     if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
-    if (__builtin_expect(signals_arrived, 0)) run_due_signals(true);
+    safe_point();
 }
 
 // A deadline from a timespec. `never` for null. Errors are the caller's to check first.
@@ -96,6 +102,13 @@ inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
     return why == Wake::timed_out && again < deadline ? Wake::ready : why;
 }
 
+// The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled first.
+inline long finish_call(long r) {
+    count_unparked_call();
+    safe_point();
+    return r;
+}
+
 // Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
 // convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
 template <class Op>
@@ -107,25 +120,18 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
     uint64_t nap = sys::millisecond;
     for (;;) {
         if (int error = fd_learn(fd, s)) return -error;
-        if (s->kind == FdKind::plain || dont_wait) {
-            count_unparked_call();
-            return op(s->kind);
-        }
+        if (s->kind == FdKind::plain || dont_wait) return finish_call(op(s->kind));
         if (s->nonblocking) {
-            count_unparked_call();
-            if (!fd_shared(s)) return op(FdKind::plain);
+            if (!fd_shared(s)) return finish_call(op(FdKind::plain));
             // Another process may have cleared the flag: nothing here may rely on it.
             long r = attempt(fd, s, direction, op);
-            if (r != -EAGAIN || is_nonblocking(fd, s)) return r;
+            if (r != -EAGAIN || is_nonblocking(fd, s)) return finish_call(r);
         }
         // Only a TCP socket known to be drained is waited for unasked: the others' calls may have
         // something to say about their arguments first.
         if (!s->drained[direction] || !s->tcp) {
             long r = attempt(fd, s, direction, op);
-            if (r != -EAGAIN) {
-                count_unparked_call();
-                return r;
-            }
+            if (r != -EAGAIN) return finish_call(r);
             s->drained[direction] = true;
         }
         if (fd_shared(s) && !s->listening && is_nonblocking(fd, s)) return -EAGAIN;

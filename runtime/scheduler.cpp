@@ -114,6 +114,11 @@ void unpark(Thread* t, Wake why) {
     run_queue_add(t);
 }
 
+void interrupt(Thread* t) {
+    if (t->state == State::runnable) t->interrupt_next_park = true;
+    unpark(t, Wake::interrupted);
+}
+
 void yield() {
     Thread* me = self;
     bool alone = run_queue_empty();

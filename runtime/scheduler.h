@@ -30,6 +30,9 @@ Wake park(Park kind, sys::Deadline deadline = sys::never);
 // kernel thread.
 void unpark(Thread* thread, Wake why = Wake::ready);
 
+// Ends a thread's wait with Wake::interrupted; if it runs or is about to, its next one.
+void interrupt(Thread* thread);
+
 // Lets all other runnable threads, and events that are due, go first.
 void yield();
 

@@ -89,8 +89,9 @@ struct Thread {
 
     // Signals (hooks/signal.cpp).
     uint64_t blocked = 0;              // its mask, as the kernel counts signals: bit 0 is signal 1
+    uint64_t awaited = 0;              // what it waits for in sigwait(3)
     void* pending = nullptr;           // signals on their way to it
-    bool interrupt_next_park = false;  // one of them has just become unblocked
+    bool interrupt_next_park = false;  // a wait would begin too late to notice
     void* alternate_stack = nullptr;   // sigaltstack(2)
     size_t alternate_size = 0;
 

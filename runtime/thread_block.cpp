@@ -6,7 +6,8 @@
 //  - the first 32 pthread keys' values stand right before the array that _thread_db_pthread_specific
 //    names, and its first element points at them;
 //  - the robust list's head is what the kernel says it is (get_robust_list(2));
-//  - the pointer to the innermost pthread_cleanup frame is found by setting one and looking for it.
+//  - the pointer to the innermost pthread_cleanup frame, and those to the buffers of strsignal(3) and
+//    strerror(3), are found by making libc set one and looking for it.
 
 #include "runtime/thread_block.h"
 
@@ -66,6 +67,7 @@ struct Layout {
     size_t static_size = 0;   // static TLS and struct pthread together
     size_t pthread_size = 0;  // struct pthread
     size_t tid = 0, list = 0, specific = 0, robust = 0, cleanup = 0;
+    size_t messages = 0;  // 0: not kept there by this version
     ptrdiff_t libc_tls = 0;  // from the FS base to libc's TLS segment
     size_t libc_tls_size = 0;
     ptrdiff_t resp = 0;  // from the FS base to the thread's resolver state pointer
@@ -104,22 +106,30 @@ int find_libc_tls(dl_phdr_info* info, size_t, void* result) {
     return 0;
 }
 
-// Where struct pthread keeps its innermost cleanup frame: set one, look for its address.
+// Where in struct pthread a pointer lies that libc has just put there; 0 if nowhere.
+size_t find_pointer(void* block, const void* pointer) {
+    for (size_t at = 0; at + sizeof(void*) <= layout.pthread_size; at += sizeof(void*)) {
+        if (field<void*>(block, static_cast<ptrdiff_t>(at)) == pointer) return at;
+    }
+    return 0;
+}
+
 extern "C" void __pthread_register_cancel(__pthread_unwind_buf_t*);
 extern "C" void __pthread_unregister_cancel(__pthread_unwind_buf_t*);
 
 size_t find_cleanup_field(void* block) {
     __pthread_unwind_buf_t probe = {};
-    size_t found = 0;
     __pthread_register_cancel(&probe);
-    for (size_t at = 0; at + sizeof(void*) <= layout.pthread_size; at += sizeof(void*)) {
-        if (field<void*>(block, at) == &probe) {
-            found = at;
-            break;
-        }
-    }
+    size_t found = find_pointer(block, &probe);
     __pthread_unregister_cancel(&probe);
     return found;
+}
+
+// strsignal's buffer lies right before strerror's.
+size_t find_message_buffers(void* block) {
+    constexpr int no_such_error = 1 << 20;
+    size_t second = find_pointer(block, strerror(no_such_error));
+    return second == 0 ? 0 : second - sizeof(void*);
 }
 
 const char* look_up_all() {
@@ -165,6 +175,7 @@ const char* look_up_all() {
     sys::invoke(SYS_get_robust_list, 0, &robust, &robust_size);
     layout.robust = static_cast<size_t>(static_cast<char*>(robust) - static_cast<char*>(me));
     layout.cleanup = find_cleanup_field(me);
+    layout.messages = find_message_buffers(me);
 
     // The self-test: what was found must describe the thread that runs.
     auto& head = field<TcbHead>(me, 0);
@@ -195,13 +206,16 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     void* block = block_at(memory, static_cast<ptrdiff_t>(tls_size));
     char libc_tls[1024];
     bool keep_libc = !fresh && layout.libc_tls_size <= sizeof libc_tls;
+    void* messages[2] = {};
     if (!fresh) {
+        if (layout.messages != 0) memcpy(messages, block_at(block, layout.messages), sizeof messages);
         if (keep_libc) memcpy(libc_tls, block_at(block, layout.libc_tls), layout.libc_tls_size);
         layout.deallocate_tls(block, false);
         memset(block, 0, layout.pthread_size);
     }
     if (layout.allocate_tls(block) == nullptr) return nullptr;
     if (keep_libc) memcpy(block_at(block, layout.libc_tls), libc_tls, layout.libc_tls_size);
+    if (layout.messages != 0) memcpy(block_at(block, layout.messages), messages, sizeof messages);
 
     auto& mine = field<TcbHead>(__builtin_thread_pointer(), 0);
     auto& head = field<TcbHead>(block, 0);

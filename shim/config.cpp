@@ -20,9 +20,12 @@ bool read_switch(const char* value, void* to) {
     return on || off;
 }
 
+// Copied: a program may overwrite its environment (nginx writes its process title there).
 bool read_stats(const char* value, void* to) {
     if (strcmp(value, "stderr") != 0 && value[0] != '/') return false;
-    *static_cast<const char**>(to) = value;
+    auto* path = static_cast<char*>(to);
+    if (strlen(value) >= sizeof config.stats) return false;
+    strcpy(path, value);
     return true;
 }
 
@@ -43,9 +46,8 @@ bool read_size(const char* value, void* to) {
 }
 
 bool read_resolver(const char* value, void* to) {
-    if (strcmp(value, "auto") != 0 && strcmp(value, "libc") != 0) return false;
-    *static_cast<const char**>(to) = value;
-    return true;
+    (void)to;  // there is one resolver today: libc's, made cooperative
+    return strcmp(value, "auto") == 0 || strcmp(value, "libc") == 0;
 }
 
 struct Option {
@@ -61,7 +63,7 @@ const Option options[] = {
     {"GREEN_STATS", "stderr or an absolute path", read_stats, &config.stats},
     {"GREEN_STACK", "a size from 16K to 64G", read_size, &config.stack_size},
     {"GREEN_INHERIT", "0 or 1", read_switch, &config.inherit},
-    {"GREEN_RESOLVER", "auto or libc", read_resolver, &config.resolver},
+    {"GREEN_RESOLVER", "auto or libc", read_resolver, nullptr},
 };
 
 // The value of NAME in an environment, or null; getenv(3) does not work yet when we are asked.

@@ -6,10 +6,9 @@ namespace green {
 struct Config {
     bool enabled = true;             // GREEN=off: be there and do nothing
     bool warn = true;                // GREEN_WARN=0: no warnings on stderr
-    const char* stats = nullptr;     // GREEN_STATS: "stderr", or the absolute path of a file
+    char stats[4096] = "";           // GREEN_STATS: "stderr", or the absolute path of a file
     unsigned long stack_size = 0;    // GREEN_STACK: bytes, with K, M or G; 0: as libc says
     bool inherit = true;             // GREEN_INHERIT=0: programs that this one starts run natively
-    const char* resolver = "auto";   // GREEN_RESOLVER
 };
 extern Config config;
 

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "hooks/activate.h"
 #include "hooks/hook.h"
 
 extern "C" green::HookRow __start_green_hooks[], __stop_green_hooks[];
@@ -123,6 +124,7 @@ const char* redirect_libc() {
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, kernel_sigset_size);
     if (denied != 0) return "the system does not allow libc's entries to be redirected (mprotect)";
     redirected_entries = static_cast<int>(count);
+    entries_redirected = true;
     return nullptr;
 #else
     return "this CPU is not supported";

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "hooks/hook.h"
+#include "runtime/loop.h"
 #include "shim/config.h"
 #include "shim/redirect.h"
 
@@ -119,15 +120,23 @@ void add_table(Text* text) {
     });
 }
 
+// Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
+int stats_fd = -1;
+
 }  // namespace
 
+void report_prepare() {
+    if (strcmp(config.stats, "stderr") != 0) return;
+    stats_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
+}
+
 void report() {
-    if (config.stats == nullptr) return;
+    if (config.stats[0] == '\0') return;
     static Text text;
     text = Text{};
     if (config.stats[0] != '/') {
         add_table(&text);
-        text.write_to(2);
+        text.write_to(stats_fd >= 0 ? stats_fd : 2);
         return;
     }
     constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;

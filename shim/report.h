@@ -2,5 +2,7 @@
 #pragma once
 
 namespace green {
+// At the start and at the end of the process.
+void report_prepare();
 void report();
 }  // namespace green

@@ -73,6 +73,7 @@ void report_at_quick_exit() {
 // glibc gives constructors main's arguments; its own environment is not set up yet.
 __attribute__((constructor)) void start(int, char**, char** environment) {
     config_read(environment);
+    report_prepare();
     resolve_originals();
     enabled = config.enabled;
     default_stack_size = config.stack_size;
