@@ -48,6 +48,17 @@ struct OriginalRow {
 
 void resolve_originals();
 
+// The tables, which the linker lays together.
+extern "C" {
+#define GREEN_TABLE_END(type, name, symbol) \
+    extern type name[] __asm__(symbol) __attribute__((visibility("hidden")));
+GREEN_TABLE_END(HookRow, hook_rows_begin, "__start_green_hooks")
+GREEN_TABLE_END(HookRow, hook_rows_end, "__stop_green_hooks")
+GREEN_TABLE_END(OriginalRow, original_rows_begin, "__start_green_originals")
+GREEN_TABLE_END(OriginalRow, original_rows_end, "__stop_green_originals")
+#undef GREEN_TABLE_END
+}
+
 // A call's result in libc's convention, from the kernel's.
 inline long result(long r) {
     if (!sys::failed(r)) return r;

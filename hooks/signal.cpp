@@ -574,7 +574,6 @@ HOOK(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old), redire
 HOOK(int, sigprocmask, (int how, const sigset_t* set, sigset_t* old), redirected) {
     return static_cast<int>(result(-hook_pthread_sigmask(how, set, old)));
 }
-HOOK_ALIAS(__sigprocmask, sigprocmask, redirected)
 
 HOOK(int, sigpending, (sigset_t * set), redirected) {
     sigemptyset(set);

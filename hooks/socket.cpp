@@ -19,15 +19,17 @@ namespace {
 
 constexpr int made_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-// Sets O_NONBLOCK on a blocking description for the length of one call. It is blocking afterwards
-// even if it seemed not to be before: that was another process doing the same.
+// Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking it
+// is so afterwards, even if it seemed not to be before: that was another process doing the same.
 class NonblockingForOneCall {
   public:
     explicit NonblockingForOneCall(int fd) : fd_(fd), flags_(sys::invoke(SYS_fcntl, fd, F_GETFL)) {
-        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ | O_NONBLOCK);
+        if (flags_ < 0) return;
+        if (!fd_state(fd)->nonblocking) flags_ &= ~O_NONBLOCK;
+        sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ | O_NONBLOCK);
     }
     ~NonblockingForOneCall() {
-        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ & ~O_NONBLOCK);
+        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_);
     }
     NonblockingForOneCall(const NonblockingForOneCall&) = delete;
     NonblockingForOneCall& operator=(const NonblockingForOneCall&) = delete;

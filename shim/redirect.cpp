@@ -22,8 +22,6 @@
 #include "hooks/activate.h"
 #include "hooks/hook.h"
 
-extern "C" green::HookRow __start_green_hooks[], __stop_green_hooks[];
-
 namespace green {
 
 int redirected_entries = 0, unredirected_entries = 0;
@@ -70,7 +68,7 @@ size_t room_at(void* at) {
 
 size_t collect(void* libc, Entry* entries, Range* range) {
     size_t count = 0;
-    for (HookRow* row = __start_green_hooks; row != __stop_green_hooks; ++row) {
+    for (HookRow* row = hook_rows_begin; row != hook_rows_end; ++row) {
         if (row->reach == Reach::interposed || count == most_entries) continue;
         auto* at = static_cast<unsigned char*>(libc_symbol(libc, *row));
         if (at == nullptr) continue;

@@ -15,8 +15,6 @@
 #include "shim/config.h"
 #include "shim/redirect.h"
 
-extern "C" green::HookRow __start_green_hooks[], __stop_green_hooks[];
-
 namespace green {
 
 namespace {
@@ -67,7 +65,7 @@ uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 
 template <class Act>
 void for_each_native_call(Act act) {
-    for (HookRow* row = __start_green_hooks; row != __stop_green_hooks; ++row) {
+    for (HookRow* row = hook_rows_begin; row != hook_rows_end; ++row) {
         if (row->native_calls != 0) act(row->name, row->native_calls);
     }
 }

@@ -15,13 +15,10 @@
 #include "shim/redirect.h"
 #include "shim/report.h"
 
-extern "C" green::OriginalRow __start_green_originals[], __stop_green_originals[];
-extern "C" green::HookRow __start_green_hooks[], __stop_green_hooks[];
-
 namespace green {
 
 void resolve_originals() {
-    for (OriginalRow* row = __start_green_originals; row != __stop_green_originals; ++row) {
+    for (OriginalRow* row = original_rows_begin; row != original_rows_end; ++row) {
         if (row->function != nullptr) continue;
         row->function = row->version == nullptr ? dlsym(RTLD_NEXT, row->name)
                                                 : dlvsym(RTLD_NEXT, row->name, row->version);
@@ -30,7 +27,7 @@ void resolve_originals() {
 }
 
 void count_native(const char* function) {
-    for (HookRow* row = __start_green_hooks; row != __stop_green_hooks; ++row) {
+    for (HookRow* row = hook_rows_begin; row != hook_rows_end; ++row) {
         if (strcmp(row->name, function) != 0) continue;
         ++row->native_calls;
         return;
@@ -58,7 +55,7 @@ const char* first_thread() {
 }
 
 const char* missing_original() {
-    for (OriginalRow* row = __start_green_originals; row != __stop_green_originals; ++row) {
+    for (OriginalRow* row = original_rows_begin; row != original_rows_end; ++row) {
         if (row->function == nullptr) return row->name;
     }
     return nullptr;

@@ -6,7 +6,9 @@
 // process.
 
 #define DOCTEST_CONFIG_IMPLEMENT
+#include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "runtime/loop.h"
@@ -32,6 +34,18 @@ extern "C" __attribute__((visibility("default"))) int epoll_create1(int flags) n
     long fd = green::sys::invoke(SYS_epoll_create1, flags);
     if (!green::loop_is_being_made()) return libc_result(fd);
     return libc_result(green::move_fd_high(static_cast<int>(fd)));
+}
+
+extern "C" __attribute__((visibility("default"))) int pthread_getattr_np(
+    pthread_t which, pthread_attr_t* attr) noexcept {
+    green::Thread* t = green::thread_of(reinterpret_cast<void*>(which));
+    if (t == nullptr || t->slot.base == nullptr) {
+        static auto* original =
+            reinterpret_cast<decltype(&pthread_getattr_np)>(dlsym(RTLD_NEXT, "pthread_getattr_np"));
+        return original(which, attr);
+    }
+    pthread_attr_init(attr);
+    return pthread_attr_setstack(attr, t->stack_low, t->stack_size);
 }
 
 // All tests run in the first green thread, and find the runtime up.

@@ -101,6 +101,20 @@ TEST_CASE("unparking what is not parked has no effect") {
     join(t);
 }
 
+TEST_CASE("an interruption ends a wait, or the next one if there is none") {
+    std::vector<Wake> woken;
+    Thread* t = start([&] {
+        woken.push_back(park(Park::sleep));
+        woken.push_back(park(Park::sleep));
+        woken.push_back(park(Park::sleep, sys::after(sys::millisecond)));
+    });
+    yield();
+    interrupt(t);  // it waits
+    interrupt(t);  // it is about to run
+    join(t);
+    CHECK(woken == std::vector<Wake>{Wake::interrupted, Wake::interrupted, Wake::timed_out});
+}
+
 TEST_CASE("a deadline ends a park, and not before its time") {
     for (uint64_t ns : {uint64_t{1}, 100 * uint64_t{1000}, 3 * sys::millisecond}) {
         sys::Deadline deadline = sys::after(ns);

@@ -76,6 +76,16 @@ TEST_CASE("a block that is used again starts anew, but keeps what is libc's") {
     CHECK(b.at(&errno) == EBUSY);
 }
 
+TEST_CASE("a block that could not be made for want of memory may be tried again") {
+    int status = in_child([] {  // all zeroes, as a failure leaves it, but not fresh
+        void* memory = aligned_alloc(64, thread_block_size());
+        memset(memory, 0, thread_block_size());
+        void* block = thread_block_make(memory, false, 5'000'000);
+        return block != nullptr && *thread_local_in(block, &initialised) == 42 ? 0 : 1;
+    });
+    CHECK(status == 0);
+}
+
 TEST_CASE("the guards of the stack and of pointers are the process's") {
     Block b;
     void* me = context_fs();

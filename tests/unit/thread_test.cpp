@@ -273,9 +273,11 @@ TEST_CASE("the program may bring its own stack") {
 
 TEST_CASE("no thread, if there is no room for its stack") {
     ThreadOptions options;
-    options.stack_size = size_t{1} << 47;
     errno = 0;
-    CHECK(thread_make(options, [](Thread*) {}) == nullptr);
+    for (size_t size : {size_t{1} << 47, size_t{1} << 63, SIZE_MAX & -size_t{4096}}) {
+        options.stack_size = size;
+        CHECK(thread_make(options, [](Thread*) {}) == nullptr);
+    }
     CHECK(errno == 0);
 }
 
