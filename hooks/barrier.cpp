@@ -1,8 +1,8 @@
 // Barriers and once-only initialisation (pthread_barrier_wait(3p), pthread_once(3p), call_once).
 //
-// A barrier's arrivals are counted in its own `__in`, which goes back to zero with each round; a once
-// control holds glibc's own values, so that both mean the same to code that ran before the first
-// thread was made.
+// A barrier's arrivals are counted in its own `__in`, which goes back to zero with each round; a
+// once control holds glibc's own values, so that both mean the same to code that ran before the
+// first thread was made.
 
 #include <pthread.h>
 #include <threads.h>

@@ -1,5 +1,5 @@
-// Cancellation (pthread_cancel(3), pthreads(7)): a request is noted in the thread, ends its wait if it
-// waits, and is acted upon at the next cancellation point, which every blocking hook is.
+// Cancellation (pthread_cancel(3), pthreads(7)): a request is noted in the thread, ends its wait if
+// it waits, and is acted upon at the next cancellation point, which every blocking hook is.
 
 #include <pthread.h>
 

@@ -1,12 +1,12 @@
 // Condition variables (pthread_cond_wait(3p), C11's cnd_t).
 //
-// A private one is nothing but its address: waiters park on it, signal wakes one, broadcast all; the
-// object itself is not written to, so glibc's initialisers and destroy need no hook. Between the
-// unlock of the mutex and the park no other thread runs, so no signal can be lost.
+// A private one is nothing but its address: waiters park on it, signal wakes one, broadcast all;
+// the object itself is not written to, so glibc's initialisers and destroy need no hook. Between
+// the unlock of the mutex and the park no other thread runs, so no signal can be lost.
 //
 // One that processes share cannot be that: waiters sleep in growing steps and return as spurious
-// wake-ups, which POSIX allows and every correct caller expects; signal and broadcast tell libc's own
-// function too, for waiters in native processes.
+// wake-ups, which POSIX allows and every correct caller expects; signal and broadcast tell libc's
+// own function too, for waiters in native processes.
 
 #include <pthread.h>
 #include <threads.h>
@@ -136,10 +136,10 @@ HOOK(int, cnd_timedwait, (cnd_t * c, mtx_t* m, const timespec* time), interposed
 
 HOOK(int, cnd_signal, (cnd_t * c), interposed) {
     return hook_pthread_cond_signal(reinterpret_cast<pthread_cond_t*>(c)) == 0 ? thrd_success
-                                                                              : thrd_error;
+                                                                               : thrd_error;
 }
 
 HOOK(int, cnd_broadcast, (cnd_t * c), interposed) {
     return hook_pthread_cond_broadcast(reinterpret_cast<pthread_cond_t*>(c)) == 0 ? thrd_success
-                                                                                 : thrd_error;
+                                                                                  : thrd_error;
 }

@@ -1,4 +1,5 @@
-// The life of descriptor numbers: close(2), dup(2), fcntl(2), ioctl(2), and every call that makes one.
+// The life of descriptor numbers: close(2), dup(2), fcntl(2), ioctl(2), and every call that makes
+// one.
 //
 // Nothing here waits. These hooks keep runtime/fd_table.h true: what a number means, whether others
 // share its description, whether the program made it non-blocking. A number that belongs to the
@@ -94,7 +95,8 @@ HOOK(int, dup, (int fd), redirected) {
 }
 
 HOOK(int, dup2, (int from, int to), redirected) {
-    if (self == nullptr || from == to) return static_cast<int>(result(sys::invoke(SYS_dup2, from, to)));
+    if (self == nullptr || from == to)
+        return static_cast<int>(result(sys::invoke(SYS_dup2, from, to)));
     return static_cast<int>(result(green_dup3(from, to, 0)));
 }
 HOOK_ALIAS(__dup2, dup2, redirected)
@@ -111,7 +113,8 @@ HOOK(int, fcntl, (int fd, int command, ...), redirected) {
     va_start(list, command);
     long argument = va_arg(list, long);
     va_end(list);
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_fcntl, fd, command, argument)));
+    if (self == nullptr)
+        return static_cast<int>(result(sys::invoke(SYS_fcntl, fd, command, argument)));
     return static_cast<int>(result(green_fcntl(fd, command, argument)));
 }
 HOOK_ALIAS(fcntl64, fcntl, redirected)

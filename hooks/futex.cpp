@@ -1,8 +1,8 @@
 // syscall(2): what programs and libraries do behind libc's back.
 //
-// libstdc++ (std::atomic::wait, semaphores, latches), glib and others wait on futexes with syscall();
-// these park like everything else (futex(2)). Others use it for calls that have hooks; those are sent
-// there. All else is the plain system call.
+// libstdc++ (std::atomic::wait, semaphores, latches), glib and others wait on futexes with
+// syscall(); these park like everything else (futex(2)). Others use it for calls that have hooks;
+// those are sent there. All else is the plain system call.
 
 #include <linux/futex.h>
 #include <poll.h>
@@ -58,9 +58,10 @@ long futex_wait(const FutexArguments& a, int command) {
 
 long futex_wake(const FutexArguments& a, uint32_t bits) {
     long woken = wake_address_tagged(a.word, a.value, bits);
-    if ((a.operation & FUTEX_PRIVATE_FLAG) != 0 || woken >= static_cast<long>(a.value)) return woken;
-    long others = sys::invoke(SYS_futex, a.word, a.operation, a.value - static_cast<uint32_t>(woken),
-                              nullptr, nullptr, a.value3);
+    if ((a.operation & FUTEX_PRIVATE_FLAG) != 0 || woken >= static_cast<long>(a.value))
+        return woken;
+    long others = sys::invoke(SYS_futex, a.word, a.operation,
+                              a.value - static_cast<uint32_t>(woken), nullptr, nullptr, a.value3);
     return others > 0 ? woken + others : woken;
 }
 
@@ -80,28 +81,53 @@ long futex_wake_op(const FutexArguments& a) {
     if ((a.value3 & shift) != 0) operand = 1U << (operand & 31);
     uint32_t old = __atomic_load_n(a.word2, __ATOMIC_SEQ_CST), next = old;
     switch (how) {
-        case FUTEX_OP_SET: next = operand; break;
-        case FUTEX_OP_ADD: next = old + operand; break;
-        case FUTEX_OP_OR: next = old | operand; break;
-        case FUTEX_OP_ANDN: next = old & ~operand; break;
-        case FUTEX_OP_XOR: next = old ^ operand; break;
-        default: return -ENOSYS;
+        case FUTEX_OP_SET:
+            next = operand;
+            break;
+        case FUTEX_OP_ADD:
+            next = old + operand;
+            break;
+        case FUTEX_OP_OR:
+            next = old | operand;
+            break;
+        case FUTEX_OP_ANDN:
+            next = old & ~operand;
+            break;
+        case FUTEX_OP_XOR:
+            next = old ^ operand;
+            break;
+        default:
+            return -ENOSYS;
     }
     __atomic_store_n(a.word2, next, __ATOMIC_SEQ_CST);
     auto was = static_cast<int32_t>(old), than = static_cast<int32_t>(limit);
     bool second = false;
     switch (comparison) {
-        case FUTEX_OP_CMP_EQ: second = was == than; break;
-        case FUTEX_OP_CMP_NE: second = was != than; break;
-        case FUTEX_OP_CMP_LT: second = was < than; break;
-        case FUTEX_OP_CMP_LE: second = was <= than; break;
-        case FUTEX_OP_CMP_GT: second = was > than; break;
-        case FUTEX_OP_CMP_GE: second = was >= than; break;
-        default: return -ENOSYS;
+        case FUTEX_OP_CMP_EQ:
+            second = was == than;
+            break;
+        case FUTEX_OP_CMP_NE:
+            second = was != than;
+            break;
+        case FUTEX_OP_CMP_LT:
+            second = was < than;
+            break;
+        case FUTEX_OP_CMP_LE:
+            second = was <= than;
+            break;
+        case FUTEX_OP_CMP_GT:
+            second = was > than;
+            break;
+        case FUTEX_OP_CMP_GE:
+            second = was >= than;
+            break;
+        default:
+            return -ENOSYS;
     }
     long woken = wake_address(a.word, a.value);
     if (second) {
-        woken += wake_address(a.word2, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout)));
+        woken +=
+            wake_address(a.word2, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout)));
     }
     return woken;
 }
@@ -124,7 +150,8 @@ long green_futex(const FutexArguments& a) {
             return futex_wake_op(a);
         default:  // priority inheritance: the kernel's own, counted
             count_native("futex");
-            return sys::invoke(SYS_futex, a.word, a.operation, a.value, a.timeout, a.word2, a.value3);
+            return sys::invoke(SYS_futex, a.word, a.operation, a.value, a.timeout, a.word2,
+                               a.value3);
     }
 }
 
@@ -132,11 +159,10 @@ long green_futex(const FutexArguments& a) {
 bool by_hook(long number, const long* a, long* r) {
     switch (number) {
         case SYS_futex:
-            *r = result(green_futex({reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]),
-                                     static_cast<uint32_t>(a[2]),
-                                     reinterpret_cast<const timespec*>(a[3]),
-                                     reinterpret_cast<uint32_t*>(a[4]),
-                                     static_cast<uint32_t>(a[5])}));
+            *r = result(
+                green_futex({reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]),
+                             static_cast<uint32_t>(a[2]), reinterpret_cast<const timespec*>(a[3]),
+                             reinterpret_cast<uint32_t*>(a[4]), static_cast<uint32_t>(a[5])}));
             return true;
         case SYS_gettid:
             *r = self->tid;

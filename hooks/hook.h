@@ -3,15 +3,15 @@
 //     HOOK(ssize_t, read, (int fd, void* buffer, size_t size), redirected) { ... }
 //     HOOK_ALIAS(__read, read, redirected)
 //
-// Each use defines the exported symbol and a row in a table (the ELF section green_hooks), from which
-// everything else is made: the libc entries to redirect, the coverage report, the tests. There is
-// no second list of functions.
+// Each use defines the exported symbol and a row in a table (the ELF section green_hooks), from
+// which everything else is made: the libc entries to redirect, the coverage report, the tests.
+// There is no second list of functions.
 //
 // What a hook may do: it is entered on a program's thread, in any state. While `self` is null it is
-// the plain system call (or libc's own function) and touches nothing else. Otherwise it asks without
-// blocking, waits with wait_fd() or wait_address(), and asks again; every wait is taken down before
-// it returns or unwinds. errno changes only when the call fails. A redirected hook never needs libc's
-// own function, because that one's first bytes now jump to the hook.
+// the plain system call (or libc's own function) and touches nothing else. Otherwise it asks
+// without blocking, waits with wait_fd() or wait_address(), and asks again; every wait is taken
+// down before it returns or unwinds. errno changes only when the call fails. A redirected hook
+// never needs libc's own function, because that one's first bytes now jump to the hook.
 #pragma once
 
 #include <errno.h>
@@ -69,33 +69,35 @@ inline long result(long r) {
 }  // namespace green
 
 #define GREEN_EXPORT __attribute__((visibility("default")))
-#define GREEN_ROW(name, how)                                                                  \
-    __attribute__((section("green_hooks"), used, aligned(8))) static ::green::HookRow row_##name = {       \
+#define GREEN_ROW(name, how)                                           \
+    __attribute__((section("green_hooks"), used,                       \
+                   aligned(8))) static ::green::HookRow row_##name = { \
         #name, reinterpret_cast<void*>(&hook_##name), ::green::how, 0};
 
-#define HOOK(type, name, parameters, how)                            \
+#define HOOK(type, name, parameters, how)                               \
     extern "C" GREEN_EXPORT type hook_##name parameters __asm__(#name); \
-    GREEN_ROW(name, how)                                             \
+    GREEN_ROW(name, how)                                                \
     type hook_##name parameters
 
-#define HOOK_ALIAS(alias_name, name, how)                                                       \
-    extern "C" GREEN_EXPORT decltype(hook_##name) hook_##alias_name __asm__(#alias_name)         \
-        __attribute__((alias(#name)));                                                          \
+#define HOOK_ALIAS(alias_name, name, how)                                                \
+    extern "C" GREEN_EXPORT decltype(hook_##name) hook_##alias_name __asm__(#alias_name) \
+        __attribute__((alias(#name)));                                                   \
     GREEN_ROW(alias_name, how)
 
 // A redirect-only hook: `name` is libc's entry, the function stays hidden.
-#define INTERNAL_HOOK(type, name, parameters)                                             \
-    extern "C" __attribute__((visibility("hidden"))) type hook_##name parameters;         \
-    GREEN_ROW(name, internal)                                                             \
+#define INTERNAL_HOOK(type, name, parameters)                                     \
+    extern "C" __attribute__((visibility("hidden"))) type hook_##name parameters; \
+    GREEN_ROW(name, internal)                                                     \
     type hook_##name parameters
 
 // original_NAME(): libc's own function. Never for a redirected one.
-#define ORIGINAL(type, name, parameters, version)                                              \
-    __attribute__((section("green_originals"), used, aligned(8))) static ::green::OriginalRow original_row_##name = \
-        {#name, version, nullptr};                                                             \
-    static inline auto original_##name() {                                                     \
-        if (__builtin_expect(original_row_##name.function == nullptr, 0)) {                    \
-            ::green::resolve_originals();                                                      \
-        }                                                                                      \
-        return reinterpret_cast<type(*) parameters>(original_row_##name.function);             \
+#define ORIGINAL(type, name, parameters, version)                                                  \
+    __attribute__((section("green_originals"), used,                                               \
+                   aligned(8))) static ::green::OriginalRow original_row_##name = {#name, version, \
+                                                                                   nullptr};       \
+    static inline auto original_##name() {                                                         \
+        if (__builtin_expect(original_row_##name.function == nullptr, 0)) {                        \
+            ::green::resolve_originals();                                                          \
+        }                                                                                          \
+        return reinterpret_cast<type(*) parameters>(original_row_##name.function);                 \
     }

@@ -1,8 +1,9 @@
-// read, write and their vector forms, on whatever a descriptor may be (read(2), write(2), readv(2)).
+// read, write and their vector forms, on whatever a descriptor may be (read(2), write(2),
+// readv(2)).
 //
-// On a socket they are recvmsg and sendmsg with MSG_DONTWAIT, which the kernel treats alike and which
-// cost less; on pipes, eventfd and the like preadv2 and pwritev2 with RWF_NOWAIT; a blocking write
-// goes on until all is written, as the kernel's own would. Files are left alone.
+// On a socket they are recvmsg and sendmsg with MSG_DONTWAIT, which the kernel treats alike and
+// which cost less; on pipes, eventfd and the like preadv2 and pwritev2 with RWF_NOWAIT; a blocking
+// write goes on until all is written, as the kernel's own would. Files are left alone.
 
 #include "hooks/transfer.h"
 
@@ -25,11 +26,10 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
 }
 
 long green_read(int fd, void* buffer, size_t size) {
-    return try_and_wait(fd, in, size == 0,
-                        [=](FdKind kind) {
-                            // A read of nothing returns 0 on a socket; a recv of nothing waits.
-                            return read_once(fd, size == 0 ? FdKind::plain : kind, buffer, size);
-                        });
+    return try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+        // A read of nothing returns 0 on a socket; a recv of nothing waits.
+        return read_once(fd, size == 0 ? FdKind::plain : kind, buffer, size);
+    });
 }
 
 long write_once(int fd, FdKind kind, const iovec* v, int count, int flags) {
@@ -67,17 +67,16 @@ HOOK(ssize_t, __read_chk, (int fd, void* buffer, size_t size, size_t room), inte
 HOOK(ssize_t, write, (int fd, const void* buffer, size_t size), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_write, fd, buffer, size));
     iovec v = {const_cast<void*>(buffer), size};
-    return result(transfer_all(
-        fd, &v, 1, [=](FdKind kind, const iovec* rest, int, int flags) {
-            if (kind == FdKind::socket) {
-                return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len,
-                                   MSG_DONTWAIT | flags, nullptr, 0);
-            }
-            if (kind == FdKind::plain) {
-                return sys::invoke(SYS_write, fd, rest->iov_base, rest->iov_len);
-            }
-            return write_once(fd, kind, rest, 1, flags);
-        }));
+    return result(transfer_all(fd, &v, 1, [=](FdKind kind, const iovec* rest, int, int flags) {
+        if (kind == FdKind::socket) {
+            return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len, MSG_DONTWAIT | flags,
+                               nullptr, 0);
+        }
+        if (kind == FdKind::plain) {
+            return sys::invoke(SYS_write, fd, rest->iov_base, rest->iov_len);
+        }
+        return write_once(fd, kind, rest, 1, flags);
+    }));
 }
 HOOK_ALIAS(__write, write, redirected)
 

@@ -44,7 +44,8 @@ int try_lock(pthread_mutex_t* m) {
     return original_pthread_mutex_trylock()(m);
 }
 
-// A second lock by the owner: EDEADLK for the kinds that check, else a wait without end, as natively.
+// A second lock by the owner: EDEADLK for the kinds that check, else a wait without end, as
+// natively.
 bool would_deadlock(const pthread_mutex_t* m) {
     return (m->__data.__kind & kind_mask) == PTHREAD_MUTEX_ERRORCHECK && owned_by_caller(m);
 }
@@ -136,7 +137,7 @@ HOOK(int, pthread_spin_lock, (pthread_spinlock_t * lock), interposed) {
 
 HOOK(int, mtx_lock, (mtx_t * m), interposed) {
     return hook_pthread_mutex_lock(reinterpret_cast<pthread_mutex_t*>(m)) == 0 ? thrd_success
-                                                                              : thrd_error;
+                                                                               : thrd_error;
 }
 
 HOOK(int, mtx_timedlock, (mtx_t * m, const timespec* time), interposed) {
@@ -151,5 +152,5 @@ HOOK(int, mtx_trylock, (mtx_t * m), interposed) {
 
 HOOK(int, mtx_unlock, (mtx_t * m), interposed) {
     return hook_pthread_mutex_unlock(reinterpret_cast<pthread_mutex_t*>(m)) == 0 ? thrd_success
-                                                                                : thrd_error;
+                                                                                 : thrd_error;
 }

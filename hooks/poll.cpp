@@ -1,8 +1,9 @@
 // Waiting for several descriptors: poll(2), select(2) and epoll_wait(2) in all their forms.
 //
-// All have one shape: ask the kernel with a time-out of zero; if nothing is ready, wait for an event
-// on any of the descriptors; ask again. The answer the program sees is always the kernel's own. A
-// call with a time-out of zero lets the other threads go first: it may be somebody's busy loop.
+// All have one shape: ask the kernel with a time-out of zero; if nothing is ready, wait for an
+// event on any of the descriptors; ask again. The answer the program sees is always the kernel's
+// own. A call with a time-out of zero lets the other threads go first: it may be somebody's busy
+// loop.
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -59,7 +60,8 @@ class Waits {
     FdWait few_[few];
 };
 
-// The shape itself. `ask()` is the system call with no time-out; `fill(waits)` says what to wait for.
+// The shape itself. `ask()` is the system call with no time-out; `fill(waits)` says what to wait
+// for.
 template <class Ask, class Fill>
 long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask, Fill fill) {
     cancellation_point();
@@ -129,7 +131,8 @@ class Sets {
         constexpr uint32_t bits[] = {EPOLLIN, EPOLLOUT, EPOLLPRI};
         uint32_t events = 0;
         for (int i = 0; i < 3; ++i) {
-            bool set = sets_[i] != nullptr && (asked_[i][fd / bits_per_word] >> (fd % bits_per_word) & 1) != 0;
+            bool set = sets_[i] != nullptr &&
+                       (asked_[i][fd / bits_per_word] >> (fd % bits_per_word) & 1) != 0;
             if (set) events |= bits[i];
         }
         return events;
@@ -139,13 +142,16 @@ class Sets {
 
   private:
     static constexpr int bits_per_word = 64;
-    static size_t words(int count) { return static_cast<size_t>(count + bits_per_word - 1) / bits_per_word; }
+    static size_t words(int count) {
+        return static_cast<size_t>(count + bits_per_word - 1) / bits_per_word;
+    }
     size_t bytes_;
     unsigned long* sets_[3];
     unsigned long asked_[3][most / bits_per_word];
 };
 
-long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline, bool no_wait) {
+long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline,
+                  bool no_wait) {
     if (count < 0) return -EINVAL;
     if (count > Sets::most) count = Sets::most;
     Sets sets(count, r, w, e);
@@ -190,7 +196,8 @@ bool is_zero(const timespec* t) { return t != nullptr && t->tv_sec == 0 && t->tv
 }  // namespace
 
 HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_poll, fds, count, timeout)));
+    if (self == nullptr)
+        return static_cast<int>(result(sys::invoke(SYS_poll, fds, count, timeout)));
     return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
 }
 HOOK_ALIAS(__poll, poll, redirected)
@@ -204,14 +211,13 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
      redirected) {
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;
-        return static_cast<int>(result(sys::invoke(SYS_ppoll, fds, count,
-                                                   timeout == nullptr ? nullptr : &copy, mask,
-                                                   kernel_sigset_size)));
+        return static_cast<int>(
+            result(sys::invoke(SYS_ppoll, fds, count, timeout == nullptr ? nullptr : &copy, mask,
+                               kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     MaskDuringCall scope(mask);
-    return static_cast<int>(
-        result(green_poll(fds, count, deadline_in(timeout), is_zero(timeout))));
+    return static_cast<int>(result(green_poll(fds, count, deadline_in(timeout), is_zero(timeout))));
 }
 
 HOOK(int, __ppoll_chk,
@@ -247,9 +253,8 @@ HOOK(int, pselect,
             const sigset_t* mask;
             size_t size;
         } with_size = {mask, kernel_sigset_size};
-        return static_cast<int>(result(sys::invoke(SYS_pselect6, count, r, w, e,
-                                                   timeout == nullptr ? nullptr : &copy,
-                                                   &with_size)));
+        return static_cast<int>(result(sys::invoke(
+            SYS_pselect6, count, r, w, e, timeout == nullptr ? nullptr : &copy, &with_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     MaskDuringCall scope(mask);
@@ -269,8 +274,8 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redir
 HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const sigset_t* mask),
      redirected) {
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_epoll_pwait, fd, events, max, timeout, mask,
-                                                   kernel_sigset_size)));
+        return static_cast<int>(result(
+            sys::invoke(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
     MaskDuringCall scope(mask);
     return static_cast<int>(
@@ -281,8 +286,8 @@ HOOK(int, epoll_pwait2,
      (int fd, epoll_event* events, int max, const timespec* timeout, const sigset_t* mask),
      redirected) {
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_epoll_pwait2, fd, events, max, timeout, mask,
-                                                   kernel_sigset_size)));
+        return static_cast<int>(result(
+            sys::invoke(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     MaskDuringCall scope(mask);

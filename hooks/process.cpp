@@ -95,8 +95,8 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redire
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
 }
 
-// The counters of a process that leaves without exit(3); not those of a vfork child, whose memory is
-// its parent's.
+// The counters of a process that leaves without exit(3); not those of a vfork child, whose memory
+// is its parent's.
 HOOK(void, _exit, (int status), interposed) {
     if (on_quick_exit != nullptr) on_quick_exit();
     for (;;) sys::invoke(SYS_exit_group, status);
@@ -110,8 +110,8 @@ HOOK(pid_t, _Fork, (), interposed) {
     return child;
 }
 
-// vfork returns twice on the same stack, so the return address and the parent's `self` are carried in
-// registers, which the kernel keeps for both.
+// vfork returns twice on the same stack, so the return address and the parent's `self` are carried
+// in registers, which the kernel keeps for both.
 #if defined(__x86_64__)
 asm(".pushsection .text\n"
     ".globl vfork\n"

@@ -3,8 +3,8 @@
 // glibc's own try functions and unlock keep the state; a thread that must wait parks on the lock's
 // address, tagged as reader or writer. Unlock wakes all, who try again in order: with one kernel
 // thread a lost race costs a switch. glibc cannot see our parked writers, so its preference for
-// writers (PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) is applied here: a reader does not even try
-// while a writer waits.
+// writers (PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) is applied here: a reader does not even
+// try while a writer waits.
 
 #include <pthread.h>
 
@@ -89,14 +89,14 @@ HOOK(int, pthread_rwlock_trywrlock, (pthread_rwlock_t * l), interposed) {
     return error;
 }
 
-HOOK(int, pthread_rwlock_clockrdlock,
-     (pthread_rwlock_t * l, clockid_t clock, const timespec* time), interposed) {
+HOOK(int, pthread_rwlock_clockrdlock, (pthread_rwlock_t * l, clockid_t clock, const timespec* time),
+     interposed) {
     if (self == nullptr) return original_pthread_rwlock_clockrdlock()(l, clock, time);
     return clock_lock(l, reader, clock, time);
 }
 
-HOOK(int, pthread_rwlock_clockwrlock,
-     (pthread_rwlock_t * l, clockid_t clock, const timespec* time), interposed) {
+HOOK(int, pthread_rwlock_clockwrlock, (pthread_rwlock_t * l, clockid_t clock, const timespec* time),
+     interposed) {
     if (self == nullptr) return original_pthread_rwlock_clockwrlock()(l, clock, time);
     return clock_lock(l, writer, clock, time);
 }

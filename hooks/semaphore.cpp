@@ -1,8 +1,8 @@
 // POSIX semaphores, named and unnamed (sem_wait(3), sem_post(3)).
 //
-// The count lives where glibc keeps it and changes through glibc's own trywait and post; a thread that
-// finds it zero parks on the semaphore's address. A semaphore in shared memory may be posted by
-// another process, which cannot wake us: its waiters look again after short sleeps.
+// The count lives where glibc keeps it and changes through glibc's own trywait and post; a thread
+// that finds it zero parks on the semaphore's address. A semaphore in shared memory may be posted
+// by another process, which cannot wake us: its waiters look again after short sleeps.
 
 #include <semaphore.h>
 
@@ -17,8 +17,8 @@ ORIGINAL(int, sem_post, (sem_t*), nullptr)
 
 namespace {
 
-// glibc's struct new_sem on 64-bit machines: value and waiters in one word, then `private`, which is
-// FUTEX_PRIVATE_FLAG turned around: 0 for a private one, 128 for one that processes share.
+// glibc's struct new_sem on 64-bit machines: value and waiters in one word, then `private`, which
+// is FUTEX_PRIVATE_FLAG turned around: 0 for a private one, 128 for one that processes share.
 struct NewSem {
     uint64_t data;
     int shared;

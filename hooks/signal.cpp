@@ -1,7 +1,7 @@
 // Signals (signal(7)): handlers run at safe points, in a green thread that has not blocked them.
 //
-// While there are green threads, every handler the program installs is kept here, and the kernel gets
-// a tiny one of ours in its place:
+// While there are green threads, every handler the program installs is kept here, and the kernel
+// gets a tiny one of ours in its place:
 //
 //     kernel --> on_signal: into a queue, wake the loop
 //                     loop, or the next hook --> choose a thread (main first) --> its list, unpark
@@ -12,9 +12,9 @@
 // thread runs the program's own code (not libc's or ours) is handled right there, as natively.
 //
 // Each green thread has its own mask. The kernel's mask is what all of them block: such a signal
-// stays pending in the kernel, where sigwait(3) and signalfd(2) find it. Signals that a thread raises
-// by a fault of its own (SIGSEGV ...) are never touched, nor are default and ignoring actions: those
-// are the kernel's.
+// stays pending in the kernel, where sigwait(3) and signalfd(2) find it. Signals that a thread
+// raises by a fault of its own (SIGSEGV ...) are never touched, nor are default and ignoring
+// actions: those are the kernel's.
 
 #include "hooks/signal.h"
 
@@ -57,7 +57,8 @@ void to_set(Mask m, sigset_t* set) {
 
 // glibc keeps two signals for itself, and SIGKILL and SIGSTOP cannot be blocked.
 const Mask never_blocked = bit(32) | bit(33) | bit(SIGKILL) | bit(SIGSTOP);
-const Mask faults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
+const Mask faults =
+    bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
 
 // rt_sigaction(2)'s structure, which is not libc's.
 struct Action {
@@ -82,10 +83,10 @@ constexpr int queue_size = 256;
 bool active = false;
 Action actions[signal_count];  // the program's, where `ours` says that the kernel has on_signal
 Mask ours = 0;
-Mask kernel_mask = 0;                // what was last told to the kernel
-unsigned blockers[signal_count];     // how many threads block each signal
+Mask kernel_mask = 0;             // what was last told to the kernel
+unsigned blockers[signal_count];  // how many threads block each signal
 Mask blocked_by_some = 0;
-unsigned threads_with_masks = 0;     // of all alive
+unsigned threads_with_masks = 0;  // of all alive
 
 // Written by the real handler, emptied at safe points with signals blocked.
 Arrived arrived[queue_size];
@@ -137,8 +138,8 @@ void count_mask(Mask m, int by) {
     for (; m != 0; m &= m - 1) {
         int signal = __builtin_ctzll(m) + 1;
         blockers[signal] += static_cast<unsigned>(by);
-        blocked_by_some = blockers[signal] == 0 ? blocked_by_some & ~bit(signal)
-                                                : blocked_by_some | bit(signal);
+        blocked_by_some =
+            blockers[signal] == 0 ? blocked_by_some & ~bit(signal) : blocked_by_some | bit(signal);
     }
 }
 
@@ -228,13 +229,14 @@ void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
     }
 #if defined(__x86_64__)
     auto top = reinterpret_cast<uintptr_t>(low + me->alternate_size) & ~uintptr_t{15};
-    asm volatile("movq %%rsp, %%rbx\n"
-                 "movq %[top], %%rsp\n"
-                 "call *%[enter]\n"
-                 "movq %%rbx, %%rsp\n"
-                 : "+D"(call)
-                 : [top] "r"(top), [enter] "r"(enter_handler)
-                 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+    asm volatile(
+        "movq %%rsp, %%rbx\n"
+        "movq %[top], %%rsp\n"
+        "call *%[enter]\n"
+        "movq %%rbx, %%rsp\n"
+        : "+D"(call)
+        : [top] "r"(top), [enter] "r"(enter_handler)
+        : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
 #endif
 }
 
@@ -356,14 +358,21 @@ long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
     if (set != nullptr) {
         Mask m = to_mask(set);
         switch (how) {
-            case SIG_BLOCK: set_mask(self, before | m); break;
-            case SIG_UNBLOCK: set_mask(self, before & ~m); break;
-            case SIG_SETMASK: set_mask(self, m); break;
-            default: return -EINVAL;
+            case SIG_BLOCK:
+                set_mask(self, before | m);
+                break;
+            case SIG_UNBLOCK:
+                set_mask(self, before & ~m);
+                break;
+            case SIG_SETMASK:
+                set_mask(self, m);
+                break;
+            default:
+                return -EINVAL;
         }
     }
-    // After a fault's handler, which the kernel itself called, its mask is not what we last told it;
-    // siglongjmp(3) comes here to put that right.
+    // After a fault's handler, which the kernel itself called, its mask is not what we last told
+    // it; siglongjmp(3) comes here to put that right.
     if (set != nullptr) {
         sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
     }
@@ -392,7 +401,8 @@ int send_to_thread(Thread* t, int signal, int code, sigval value) {
     return 0;
 }
 
-// sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the kernel.
+// sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
+// kernel.
 long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadline) {
     cancellation_point();
     Mask wanted = to_mask(set) & ~never_blocked;
@@ -617,7 +627,8 @@ HOOK(int, pthread_sigqueue, (pthread_t which, int signal, const sigval value), i
 
 HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_rt_sigtimedwait, set, info, time, mask_size)));
+        return static_cast<int>(
+            result(sys::invoke(SYS_rt_sigtimedwait, set, info, time, mask_size)));
     }
     if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
     bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
@@ -642,14 +653,16 @@ HOOK(int, sigwait, (const sigset_t* set, int* signal), redirected) {
 }
 
 HOOK(int, sigsuspend, (const sigset_t* set), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_rt_sigsuspend, set, mask_size)));
+    if (self == nullptr)
+        return static_cast<int>(result(sys::invoke(SYS_rt_sigsuspend, set, mask_size)));
     MaskDuringCall scope(set);
     return static_cast<int>(result(wait_for_handler()));
 }
 HOOK_ALIAS(__sigsuspend, sigsuspend, redirected)
 
 HOOK(int, pause, (), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
+    if (self == nullptr)
+        return static_cast<int>(result(sys::invoke(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
     return static_cast<int>(result(wait_for_handler()));
 }
 

@@ -15,7 +15,8 @@ extern volatile bool signals_arrived;
 // installed with SA_RESTART or the call is one that is never restarted (signal(7)).
 bool run_due_signals(bool restartable);
 
-// ppoll(2), pselect(2) and epoll_pwait(2): the mask holds for the length of the call. Null: no change.
+// ppoll(2), pselect(2) and epoll_pwait(2): the mask holds for the length of the call. Null: no
+// change.
 class MaskDuringCall {
   public:
     explicit MaskDuringCall(const sigset_t* mask);

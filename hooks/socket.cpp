@@ -2,7 +2,8 @@
 //
 // Data moves with MSG_DONTWAIT, one flag of one call. connect(2) and accept(2) have no such flag:
 //  - connect: O_NONBLOCK is set for the one call and restored;
-//  - accept: on a listener that only this process can have, an event or poll(2) says that there is a
+//  - accept: on a listener that only this process can have, an event or poll(2) says that there is
+//  a
 //    connection, and nobody can take it away in between; on one that other processes may share,
 //    O_NONBLOCK is set for the one call, so that a stolen connection cannot stop the process.
 
@@ -19,8 +20,8 @@ namespace {
 
 constexpr int made_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-// Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking it
-// is so afterwards, even if it seemed not to be before: that was another process doing the same.
+// Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking
+// it is so afterwards, even if it seemed not to be before: that was another process doing the same.
 class NonblockingForOneCall {
   public:
     explicit NonblockingForOneCall(int fd) : fd_(fd), flags_(sys::invoke(SYS_fcntl, fd, F_GETFL)) {
@@ -90,8 +91,8 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
     return r;
 }
 
-// What became of a connection attempt that went on in the background. A second connect(2) tells, and
-// leaves the socket in the state that a blocking call would; SO_ERROR would only tell.
+// What became of a connection attempt that went on in the background. A second connect(2) tells,
+// and leaves the socket in the state that a blocking call would; SO_ERROR would only tell.
 long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadline deadline) {
     FdState* s = fd_state(fd);
     while (!ready_now(fd, EPOLLOUT)) {
@@ -141,7 +142,8 @@ bool is_stream(int fd, const FdState* s) {
     return type == SOCK_STREAM;
 }
 
-long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size) {
+long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from,
+                socklen_t* from_size) {
     bool wait_all = (flags & MSG_WAITALL) != 0;
     size_t done = 0;
     for (;;) {
@@ -326,7 +328,8 @@ HOOK(int, accept, (int fd, sockaddr* address, socklen_t* size), redirected) {
 }
 
 HOOK(int, connect, (int fd, const sockaddr* address, socklen_t size), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_connect, fd, address, size)));
+    if (self == nullptr)
+        return static_cast<int>(result(sys::invoke(SYS_connect, fd, address, size)));
     return static_cast<int>(result(green_connect(fd, address, size)));
 }
 HOOK_ALIAS(__connect, connect, redirected)
@@ -429,7 +432,8 @@ HOOK_ALIAS(sendfile64, sendfile, redirected)
 HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen_t size),
      redirected) {
     long r = sys::invoke(SYS_setsockopt, fd, level, option, value, size);
-    if (self != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
+    if (self != nullptr && level == SOL_SOCKET &&
+        (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
         fd_timeouts_changed(fd);
     }
     return static_cast<int>(result(r));

@@ -1,10 +1,10 @@
 // Threads: making, joining, ending (pthread_create(3), pthread_join(3), pthread_exit(3) and so on).
 //
 // pthread_t is the address of a real glibc thread block, so pthread_self and pthread_equal need no
-// hook. A thread ends by returning, by pthread_exit or by cancellation; the latter two are libc's own
-// forced unwind, which stops at the frame that run_routine() registers just as libc's start_thread
-// would. What the kernel would do with a thread (names, scheduling, affinity) is kept here or applied
-// to the one kernel thread.
+// hook. A thread ends by returning, by pthread_exit or by cancellation; the latter two are libc's
+// own forced unwind, which stops at the frame that run_routine() registers just as libc's
+// start_thread would. What the kernel would do with a thread (names, scheduling, affinity) is kept
+// here or applied to the one kernel thread.
 
 #include "hooks/thread.h"
 
@@ -28,8 +28,7 @@ void __pthread_register_cancel(__pthread_unwind_buf_t*);
 void green_main_left();
 }
 
-ORIGINAL(int, pthread_create,
-         (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*), nullptr)
+ORIGINAL(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*), nullptr)
 ORIGINAL(int, pthread_join, (pthread_t, void**), nullptr)
 ORIGINAL(int, pthread_tryjoin_np, (pthread_t, void**), nullptr)
 ORIGINAL(int, pthread_clockjoin_np, (pthread_t, void**, clockid_t, const timespec*), nullptr)
@@ -232,8 +231,8 @@ HOOK(int, pthread_tryjoin_np, (pthread_t t, void** value), interposed) {
     return green_join(t, value, sys::never);
 }
 
-HOOK(int, pthread_clockjoin_np,
-     (pthread_t t, void** value, clockid_t clock, const timespec* time), interposed) {
+HOOK(int, pthread_clockjoin_np, (pthread_t t, void** value, clockid_t clock, const timespec* time),
+     interposed) {
     if (self == nullptr || native_thread(t)) {
         return original_pthread_clockjoin_np()(t, value, clock, time);
     }
@@ -354,7 +353,8 @@ HOOK(int, pthread_setschedprio, (pthread_t which, int priority), interposed) {
 }
 
 // There is one kernel thread to pin: the last who asked decides where.
-HOOK(int, pthread_setaffinity_np, (pthread_t which, size_t size, const cpu_set_t* cpus), interposed) {
+HOOK(int, pthread_setaffinity_np, (pthread_t which, size_t size, const cpu_set_t* cpus),
+     interposed) {
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
     if (!is_made_by_us(t)) return original_pthread_setaffinity_np()(which, size, cpus);
     return static_cast<int>(-sys::invoke(SYS_sched_setaffinity, 0, size, cpus));

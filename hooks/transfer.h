@@ -16,11 +16,13 @@ inline size_t total_size(const iovec* v, int count) {
     return size;
 }
 
-// A short read empties a TCP socket's queue: there is nothing more until the next event. Not so when
-// the end or urgent data was announced (fd_table.h), nor for reads that leave the data where it is.
+// A short read empties a TCP socket's queue: there is nothing more until the next event. Not so
+// when the end or urgent data was announced (fd_table.h), nor for reads that leave the data where
+// it is.
 inline void note_received(FdState* s, long got, size_t wanted, int flags) {
     constexpr int odd = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC;
-    if (got > 0 && static_cast<size_t>(got) < wanted && s->tcp && !s->sticky && (flags & odd) == 0) {
+    if (got > 0 && static_cast<size_t>(got) < wanted && s->tcp && !s->sticky &&
+        (flags & odd) == 0) {
         s->drained[in] = true;
     }
 }
@@ -67,8 +69,8 @@ class Rest {
 // Whether a connection has failed. Asking leaves the error where it is.
 inline bool failed_connection(int fd) { return ready_now(fd, 0); }
 
-// Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred if
-// any were, else a negated errno. Once a part is out, a closed peer ends the call silently with
+// Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred
+// if any were, else a negated errno. Once a part is out, a closed peer ends the call silently with
 // that part, as in the kernel; the next call meets the error.
 template <class Op>
 long transfer_all(int fd, const iovec* v, int count, Op&& op) {

@@ -1,5 +1,5 @@
-// What all blocking hooks share: the loop "try, wait, try again", deadlines, and what an interrupted
-// wait means.
+// What all blocking hooks share: the loop "try, wait, try again", deadlines, and what an
+// interrupted wait means.
 #pragma once
 
 #include "hooks/hook.h"
@@ -93,8 +93,9 @@ inline bool is_nonblocking(int fd, FdState* s) {
     return fd_learn(fd, s) == 0 && s->nonblocking;
 }
 
-// Sleeps for a while that doubles, up to 16 ms, with each call: for what no event announces, such as
-// room in the queue of a Unix socket's peer (unix(7)). timed_out only if the deadline has passed.
+// Sleeps for a while that doubles, up to 16 ms, with each call: for what no event announces, such
+// as room in the queue of a Unix socket's peer (unix(7)). timed_out only if the deadline has
+// passed.
 inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
     sys::Deadline again = sys::after(*nap);
     if (*nap < 16 * sys::millisecond) *nap *= 2;
@@ -102,7 +103,8 @@ inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
     return why == Wake::timed_out && again < deadline ? Wake::ready : why;
 }
 
-// The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled first.
+// The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled
+// first.
 inline long finish_call(long r) {
     count_unparked_call();
     safe_point();

@@ -4,9 +4,9 @@
 // FS base is set just before, in this function, which therefore must not touch errno or any
 // thread-local variable between the two. The ucontext_t of a context lies on its own stack.
 
-#include <new>
 #include <sys/auxv.h>
 #include <ucontext.h>
+#include <new>
 
 #include "runtime/context.h"
 #include "runtime/sys.h"

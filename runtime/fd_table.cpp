@@ -102,9 +102,9 @@ bool was_missed(const YoungWait& y) {
 
 const char* fd_table_start() {
     if (table != nullptr) return nullptr;
-    long memory = sys::invoke(SYS_mmap, nullptr, table_size * sizeof(FdState),
-                              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                              -1, 0);
+    long memory =
+        sys::invoke(SYS_mmap, nullptr, table_size * sizeof(FdState), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (sys::failed(memory)) return "there is no address space for the descriptor table";
     table = reinterpret_cast<FdState*>(memory);
     young.next = young.previous = &young;
@@ -161,8 +161,8 @@ void fd_forget(int fd) {
     FdState* s = table == nullptr ? nullptr : fd_state(fd);
     if (s == nullptr) return;
     for (FdWait* w = s->waiters; w != nullptr; w = w->next) unpark(w->thread);
-    // epoll forgets a description when its last descriptor is closed; where this is not the last one,
-    // it must be told (epoll(7), question 6).
+    // epoll forgets a description when its last descriptor is closed; where this is not the last
+    // one, it must be told (epoll(7), question 6).
     if (s->registered && (s->duplicated || fd_shared(s))) {
         epoll_event unused = {};
         loop_epoll_ctl(EPOLL_CTL_DEL, fd, &unused);

@@ -1,9 +1,10 @@
 // What is remembered about each descriptor, and waiting for one.
 //
 // A descriptor is registered with the epoll set once, edge-triggered and for everything, when a
-// thread first has to wait for it. Readiness is remembered here: `drained` means that the kernel said
-// "no more" and has not announced anything since. A read that finds its direction drained parks at
-// once, without a wasted system call. The rules that make this sound (epoll(7), "edge-triggered"):
+// thread first has to wait for it. Readiness is remembered here: `drained` means that the kernel
+// said "no more" and has not announced anything since. A read that finds its direction drained
+// parks at once, without a wasted system call. The rules that make this sound (epoll(7),
+// "edge-triggered"):
 //
 //  - drained is set by EAGAIN, and by a short read from a TCP socket, which empties its queue;
 //  - any event clears it; a registration reports what is ready at that time;
@@ -45,9 +46,9 @@ struct FdState {
     bool drained[2];
     bool announced;  // an event said "readable" and no accept(2) has been made since
     bool sticky;
-    bool listening; // accept(2) is allowed on it
-    bool tcp;       // a TCP stream: short reads drain
-    bool ours;      // made in this process by a call we saw: other processes cannot have it
+    bool listening;  // accept(2) is allowed on it
+    bool tcp;        // a TCP stream: short reads drain
+    bool ours;       // made in this process by a call we saw: other processes cannot have it
     bool duplicated;
 };
 
@@ -57,7 +58,8 @@ FdState* fd_state(int fd);
 // Fills in `kind`, and `nonblocking` if it may have changed. errno of the failure or 0.
 int fd_learn(int fd, FdState* state);
 
-// The number is about to mean something else, or has just begun to. Waiters are woken: they find out.
+// The number is about to mean something else, or has just begun to. Waiters are woken: they find
+// out.
 void fd_forget(int fd);
 void fd_forget_range(unsigned first, unsigned last);
 // The number was made by socket(2), accept(2), pipe(2) ... with these properties.
@@ -87,13 +89,13 @@ struct FdWait {
     uint32_t events = 0;  // EPOLLIN, EPOLLOUT, EPOLLPRI ... (the poll(2) bits are the same)
 };
 
-// Parks the caller until something happened to `fd` in one of `events`. `ready` may be spurious, and
-// is also returned at once for what cannot be waited for: the caller looks again.
+// Parks the caller until something happened to `fd` in one of `events`. `ready` may be spurious,
+// and is also returned at once for what cannot be waited for: the caller looks again.
 Wake wait_fd(int fd, uint32_t events, sys::Deadline deadline = sys::never);
 
-// Parks the caller until something happened to one of `count` descriptors; `waits` have fd and events
-// filled in (negative fds are ignored). To be called after fd_watch() on each of them and a fruitless
-// poll(2), in this order.
+// Parks the caller until something happened to one of `count` descriptors; `waits` have fd and
+// events filled in (negative fds are ignored). To be called after fd_watch() on each of them and a
+// fruitless poll(2), in this order.
 Wake wait_fds(FdWait* waits, unsigned count, sys::Deadline deadline);
 
 // Registers a descriptor, if it is not yet. False if it cannot be waited for.

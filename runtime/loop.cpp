@@ -91,7 +91,8 @@ bool watch_own(int fd, uint64_t as) {
 Thread* loop_start() {
     epoll_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_epoll_create1, EPOLL_CLOEXEC)));
     if (epoll_fd < 0) return nullptr;
-    wake_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)));
+    wake_fd =
+        move_fd_high(static_cast<int>(sys::invoke(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)));
     if (wake_fd < 0 || !watch_own(wake_fd, is_wake)) {
         close_own(&wake_fd);
         close_own(&epoll_fd);
@@ -175,9 +176,7 @@ int loop_highest_fd() {
     return highest > wake_fd ? highest : wake_fd;
 }
 
-bool loop_owns_fd(int fd) {
-    return fd >= 0 && (fd == epoll_fd || fd == libev_fd || fd == wake_fd);
-}
+bool loop_owns_fd(int fd) { return fd >= 0 && (fd == epoll_fd || fd == libev_fd || fd == wake_fd); }
 
 int move_fd_high(int fd) {
     if (fd < 0) return fd;

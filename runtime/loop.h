@@ -2,10 +2,11 @@
 //
 // libev runs everything that is a callback (name resolution, helpers that finish, signals); the
 // threads' own waits, which are nearly all there is, are descriptors in an edge-triggered epoll set
-// and deadlines in a heap. libev is a shared library, so its call of epoll_wait(2) reaches our hook,
-// which hands it to loop_poll(): that waits, in ONE system call, for our set (libev's own epoll
-// descriptor is a member of it) until the earlier of libev's time-out and our next deadline, to the
-// nanosecond. Nesting the two sets the other way round would cost a second epoll_wait per batch.
+// and deadlines in a heap. libev is a shared library, so its call of epoll_wait(2) reaches our
+// hook, which hands it to loop_poll(): that waits, in ONE system call, for our set (libev's own
+// epoll descriptor is a member of it) until the earlier of libev's time-out and our next deadline,
+// to the nanosecond. Nesting the two sets the other way round would cost a second epoll_wait per
+// batch.
 //
 //     loop thread:  ev_run -> epoll_wait -> loop_poll -> epoll_pwait2 -> unpark(...) ...
 //                      then the first runnable thread; back here when nobody is runnable

@@ -1,5 +1,5 @@
-// The hash table behind parking_lot.h. It doubles when there are more waiters than buckets, so that a
-// wake costs the same with a thousand threads and with a million; its memory comes from mmap(2).
+// The hash table behind parking_lot.h. It doubles when there are more waiters than buckets, so that
+// a wake costs the same with a thousand threads and with a million; its memory comes from mmap(2).
 
 #include "runtime/parking_lot.h"
 

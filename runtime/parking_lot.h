@@ -2,17 +2,17 @@
 //
 // Mutex, condition variable, semaphore, rwlock, barrier, once, join and futex are all "wait until
 // somebody says something about this address". The lot is a hash table of queues; a queue's links
-// lie in the waiting threads, and nothing is stored in the program's objects. Waiters of one address
-// are woken first in, first out. There are no lost wake-ups to guard against: between a test of the
-// object and wait_address() no other thread runs.
+// lie in the waiting threads, and nothing is stored in the program's objects. Waiters of one
+// address are woken first in, first out. There are no lost wake-ups to guard against: between a
+// test of the object and wait_address() no other thread runs.
 #pragma once
 
 #include "runtime/thread.h"
 
 namespace green {
 
-// Parks the caller on `address`. `tag` is for the callbacks below. `first`: before those who already
-// wait, for one who waited before and was overtaken.
+// Parks the caller on `address`. `tag` is for the callbacks below. `first`: before those who
+// already wait, for one who waited before and was overtaken.
 Wake wait_address(const void* address, sys::Deadline deadline = sys::never, uint32_t tag = 0,
                   bool first = false);
 

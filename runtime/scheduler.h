@@ -15,8 +15,8 @@
 
 namespace green {
 
-// Brings the runtime up around the caller, which becomes the first green thread. Null, or a sentence:
-// why not (then nothing has changed). Cheap when it is up already. Calls malloc.
+// Brings the runtime up around the caller, which becomes the first green thread. Null, or a
+// sentence: why not (then nothing has changed). Cheap when it is up already. Calls malloc.
 const char* scheduler_start();
 
 // In the child after fork(2): forgets all other threads; the caller is dormant again.

@@ -85,9 +85,7 @@ bool install_guard(char* at, size_t bytes) {
     return !sys::failed(sys::invoke(SYS_mprotect, at, bytes, PROT_NONE));
 }
 
-SlotEnd* end_of(const StackSlot& slot) {
-    return reinterpret_cast<SlotEnd*>(slot.base + slot.size);
-}
+SlotEnd* end_of(const StackSlot& slot) { return reinterpret_cast<SlotEnd*>(slot.base + slot.size); }
 
 }  // namespace
 

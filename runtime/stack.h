@@ -6,9 +6,9 @@
 // A slot is reserved and not committed: what a thread never touches costs nothing, so the default
 // size can be RLIMIT_STACK's 8 MiB as in glibc. Guards are MADV_GUARD_INSTALL (Linux 6.13), which
 // leaves a slab one mapping however many stacks it has; older kernels get mprotect(2), and with it
-// vm.max_map_count as a limit (about 32,700 stacks). Huge pages are kept off: one would commit 2 MiB
-// for a thread that uses 8 KiB. Freed slots are kept hot, last in, first out; a slot that is freed
-// while many others are free gives its lower pages back to the kernel.
+// vm.max_map_count as a limit (about 32,700 stacks). Huge pages are kept off: one would commit 2
+// MiB for a thread that uses 8 KiB. Freed slots are kept hot, last in, first out; a slot that is
+// freed while many others are free gives its lower pages back to the kernel.
 //
 // No malloc. One kernel thread at a time.
 #pragma once

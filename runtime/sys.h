@@ -1,8 +1,9 @@
 // The raw system call layer.
 //
 // Everything below hooks/ reaches the kernel through these functions and never through libc: a libc
-// call would be one of our own hooks (or a redirected entry), and would touch the errno of whichever
-// green thread happens to run. They follow the kernel's convention, not libc's: a result in
+// call would be one of our own hooks (or a redirected entry), and would touch the errno of
+// whichever green thread happens to run. They follow the kernel's convention, not libc's: a result
+// in
 // [-4095, -1] is a negated errno (see syscall(2), "Architecture calling conventions"). They may be
 // called from anywhere, also from a signal handler, before the constructor and in a vfork child.
 #pragma once

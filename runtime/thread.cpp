@@ -2,8 +2,8 @@
 
 #include "runtime/thread.h"
 
-#include <new>
 #include <string.h>
+#include <new>
 
 #include "runtime/parking_lot.h"
 #include "runtime/scheduler.h"
@@ -25,9 +25,9 @@ constexpr size_t colours = 8, colour_step = 256;
 // program asked for.
 constexpr size_t hook_reserve = 16384;
 
-// Thread ids lie above the kernel's largest (PID_MAX_LIMIT, 2^22) and within a futex word's 30 bits.
-// They start at a place that depends on the process, because two processes that share a mutex must
-// not take each other's threads for their own.
+// Thread ids lie above the kernel's largest (PID_MAX_LIMIT, 2^22) and within a futex word's 30
+// bits. They start at a place that depends on the process, because two processes that share a mutex
+// must not take each other's threads for their own.
 pid_t new_tid() {
     constexpr uint32_t low = 1U << 22, high = 1U << 30;
     if (last_tid == 0) {

@@ -98,8 +98,8 @@ struct Thread {
     alignas(8) char resolver_state[resolver_state_size] = {};
 };
 
-// The green thread that runs. Null while the library is dormant, in the scheduler's own context, and
-// on a kernel thread that is not ours: exactly when a hook must be the plain system call.
+// The green thread that runs. Null while the library is dormant, in the scheduler's own context,
+// and on a kernel thread that is not ours: exactly when a hook must be the plain system call.
 extern __thread Thread* self __attribute__((tls_model("initial-exec")));
 
 // Like self, but once set never cleared: whose block this is.
@@ -123,7 +123,8 @@ void thread_start(Thread* thread);
 [[noreturn]] void thread_finish();
 void thread_release(Thread* thread);
 
-// The Thread of a pthread_t made by this process, also if it has ended (until its memory is reused).
+// The Thread of a pthread_t made by this process, also if it has ended (until its memory is
+// reused).
 Thread* thread_of(void* block);
 
 // All that are alive, the program's first thread among them.

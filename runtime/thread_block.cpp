@@ -1,12 +1,15 @@
 // How a thread block is made of what glibc exports: see thread_block.h for what and why.
 //
 // Facts used, all of glibc 2.34 and later on x86-64:
-//  - the thread control block starts with {tcb, dtv, self, multiple_threads, sysinfo, stack guard at
+//  - the thread control block starts with {tcb, dtv, self, multiple_threads, sysinfo, stack guard
+//  at
 //    0x28, pointer guard at 0x30}: fixed by the compiler's ABI for the stack protector;
-//  - the first 32 pthread keys' values stand right before the array that _thread_db_pthread_specific
+//  - the first 32 pthread keys' values stand right before the array that
+//  _thread_db_pthread_specific
 //    names, and its first element points at them;
 //  - the robust list's head is what the kernel says it is (get_robust_list(2));
-//  - the pointer to the innermost pthread_cleanup frame, and those to the buffers of strsignal(3) and
+//  - the pointer to the innermost pthread_cleanup frame, and those to the buffers of strsignal(3)
+//  and
 //    strerror(3), are found by making libc set one and looking for it.
 
 #include "runtime/thread_block.h"
@@ -67,7 +70,7 @@ struct Layout {
     size_t static_size = 0;   // static TLS and struct pthread together
     size_t pthread_size = 0;  // struct pthread
     size_t tid = 0, list = 0, specific = 0, robust = 0, cleanup = 0;
-    size_t messages = 0;  // 0: not kept there by this version
+    size_t messages = 0;     // 0: not kept there by this version
     ptrdiff_t libc_tls = 0;  // from the FS base to libc's TLS segment
     size_t libc_tls_size = 0;
     ptrdiff_t resp = 0;  // from the FS base to the thread's resolver state pointer
@@ -208,7 +211,8 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     bool keep_libc = !fresh && layout.libc_tls_size <= sizeof libc_tls;
     void* messages[2] = {};
     if (!fresh) {
-        if (layout.messages != 0) memcpy(messages, block_at(block, layout.messages), sizeof messages);
+        if (layout.messages != 0)
+            memcpy(messages, block_at(block, layout.messages), sizeof messages);
         if (keep_libc) memcpy(libc_tls, block_at(block, layout.libc_tls), layout.libc_tls_size);
         layout.deallocate_tls(block, false);
         memset(block, 0, layout.pthread_size);
@@ -241,9 +245,7 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     return block;
 }
 
-void thread_block_end(void* block) {
-    field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid)) = -1;
-}
+void thread_block_end(void* block) { field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid)) = -1; }
 
 void thread_block_start(void* resolver_state) {
     void* me = __builtin_thread_pointer();
@@ -255,7 +257,8 @@ void thread_block_start(void* resolver_state) {
 
 void thread_block_run_destructors() {
     layout.call_tls_dtors();
-    auto levels = &field<KeyData*>(__builtin_thread_pointer(), static_cast<ptrdiff_t>(layout.specific));
+    auto levels =
+        &field<KeyData*>(__builtin_thread_pointer(), static_cast<ptrdiff_t>(layout.specific));
     bool again = true;
     for (int round = 0; again && round < PTHREAD_DESTRUCTOR_ITERATIONS; ++round) {
         again = false;

@@ -1,5 +1,5 @@
-// The one table of options: name, what is allowed, where it goes. `green --help` tells the same story
-// to users.
+// The one table of options: name, what is allowed, where it goes. `green --help` tells the same
+// story to users.
 
 #include "shim/config.h"
 
@@ -75,7 +75,8 @@ char* environment_value(char** environment, const char* name) {
     return nullptr;
 }
 
-// Takes this library out of a list of libraries, in place: ld.so separates them by colons or blanks.
+// Takes this library out of a list of libraries, in place: ld.so separates them by colons or
+// blanks.
 void remove_self(char* list) {
     char* to = list;
     for (char* from = list; *from != '\0';) {

@@ -1,15 +1,16 @@
 // Overwriting libc's entries.
 //
 // What libc calls inside itself (fgets its read, getaddrinfo its poll, popen its pipe) never goes
-// through a symbol, so interposition cannot see it. But a hook never needs the original: its body is a
-// raw system call. So the first bytes of libc's function can simply become a jump to the hook:
+// through a symbol, so interposition cannot see it. But a hook never needs the original: its body
+// is a raw system call. So the first bytes of libc's function can simply become a jump to the hook:
 //
 //      read:   ff 25 00 00 00 00     jmp  *0(%rip)
 //              <8 bytes: the hook>
 //
-// 14 bytes; a function's room is its symbol's size, up to the next 16-byte boundary. The text pages are
-// made writable, written, and made executable again, never both at once, with all signals blocked:
-// while it lasts no libc function can run, so this file uses raw system calls and inline copies only.
+// 14 bytes; a function's room is its symbol's size, up to the next 16-byte boundary. The text pages
+// are made writable, written, and made executable again, never both at once, with all signals
+// blocked: while it lasts no libc function can run, so this file uses raw system calls and inline
+// copies only.
 
 #include "shim/redirect.h"
 

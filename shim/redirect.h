@@ -3,8 +3,8 @@
 
 namespace green {
 
-// Overwrites the entry of every libc function whose hook says `redirected`. Null, or a sentence: why
-// it could not be done (then nothing was changed). One kernel thread must be running.
+// Overwrites the entry of every libc function whose hook says `redirected`. Null, or a sentence:
+// why it could not be done (then nothing was changed). One kernel thread must be running.
 const char* redirect_libc();
 
 // How many entries were overwritten, and how many were too short to be.

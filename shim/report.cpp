@@ -45,8 +45,8 @@ struct DirectoryEntry {
 
 // Kernel threads of this process, without opendir: nothing here may depend on the program's state.
 int kernel_threads() {
-    long fd = sys::invoke(SYS_openat, AT_FDCWD, "/proc/self/task",
-                          O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    long fd =
+        sys::invoke(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) return -1;
     int count = 0;
     alignas(8) char buffer[4096];
@@ -140,7 +140,8 @@ void report() {
     constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;
     long fd = sys::invoke(SYS_openat, AT_FDCWD, config.stats, flags, 0666);
     if (fd < 0) {
-        dprintf(2, "libgreen: GREEN_STATS: %s: %s\n", config.stats, strerror(static_cast<int>(-fd)));
+        dprintf(2, "libgreen: GREEN_STATS: %s: %s\n", config.stats,
+                strerror(static_cast<int>(-fd)));
         return;
     }
     add_lines(&text);

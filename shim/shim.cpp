@@ -39,14 +39,16 @@ namespace {
 // The first thread of the process is about to be made: libc's inner calls become ours, and FILE
 // streams take their locks from now on, because a thread may park while it holds one.
 //
-// __libc_single_threaded must say the truth: libstdc++ leaves out synchronisation by it that threads
-// on one kernel thread need as well (~stop_callback waits for ever without).
+// __libc_single_threaded must say the truth: libstdc++ leaves out synchronisation by it that
+// threads on one kernel thread need as well (~stop_callback waits for ever without).
 //
-// A cancellation unwinds through hooks, whose clean-ups run by the unwinder linked into this library
-// on the context of the program's own. Its table of register sizes is made by its first use.
+// A cancellation unwinds through hooks, whose clean-ups run by the unwinder linked into this
+// library on the context of the program's own. Its table of register sizes is made by its first
+// use.
 const char* first_thread() {
     if (const char* problem = redirect_libc()) return problem;
-    if (auto* single = static_cast<char*>(dlsym(RTLD_DEFAULT, "__libc_single_threaded"))) *single = 0;
+    if (auto* single = static_cast<char*>(dlsym(RTLD_DEFAULT, "__libc_single_threaded")))
+        *single = 0;
     _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
     auto enable_locks =
         reinterpret_cast<void (*)()>(dlvsym(RTLD_DEFAULT, "_IO_enable_locks", "GLIBC_PRIVATE"));
