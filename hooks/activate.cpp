@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hooks/hook.h"
+#include "hooks/preempt.h"
 #include "hooks/signal.h"
 
 namespace green {
@@ -25,6 +26,7 @@ void parent_after_fork() { fd_forked(); }
 
 // The child has one thread, so it is dormant again.
 void child_after_fork() {
+    preempt_after_fork_in_child();
     signals_after_fork_in_child();
     scheduler_abandon();
 }

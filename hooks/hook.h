@@ -90,6 +90,12 @@ inline long result(long r) {
     GREEN_ROW(name, internal)                                                     \
     type hook_##name parameters
 
+// libc's entry `name` gets a function of its own, other than the one that the symbol stands for.
+#define GREEN_INNER_ROW(name, inner)                                         \
+    __attribute__((section("green_hooks"), used,                             \
+                   aligned(8))) static ::green::HookRow inner_row_##name = { \
+        #name, reinterpret_cast<void*>(&inner), ::green::internal, 0};
+
 // original_NAME(): libc's own function. Never for a redirected one.
 #define ORIGINAL(type, name, parameters, version)                                                  \
     __attribute__((section("green_originals"), used,                                               \

@@ -32,7 +32,10 @@ bool shared_with_processes(const pthread_mutex_t* m) {
     return (m->__data.__kind & kind_shared) != 0;
 }
 
-bool owned_by_caller(const pthread_mutex_t* m) { return m->__data.__owner == self->tid; }
+bool owned_by_caller(const pthread_mutex_t* m) {
+    long tid = self != nullptr ? self->tid : sys::invoke(SYS_gettid);
+    return m->__data.__owner == tid;
+}
 
 // glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
 // beyond recovery.
@@ -102,6 +105,24 @@ HOOK(int, pthread_mutex_lock, (pthread_mutex_t * m), interposed) {
     return green_lock(m);
 }
 HOOK_ALIAS(__pthread_mutex_lock, pthread_mutex_lock, interposed)
+
+// The mutexes inside ld.so and libc (dlopen's, atexit's): locked and unlocked without a symbol.
+// Their unlock cannot tell us, so whoever finds one taken asks again every few milliseconds.
+extern "C" __attribute__((visibility("hidden"))) int green_lock_inner(pthread_mutex_t* m) {
+    for (;;) {
+        int error = original_pthread_mutex_trylock()(m);
+        if (error != EBUSY) return error;
+        if (would_deadlock(m)) return EDEADLK;
+        constexpr uint64_t step = 2 * sys::millisecond;
+        if (self != nullptr) {
+            if (wait_address(m, sys::after(step)) == Wake::interrupted) run_due_signals(true);
+        } else {  // dormant again, in the child of a fork
+            timespec t = sys::to_timespec(step);
+            sys::invoke(SYS_nanosleep, &t, nullptr);
+        }
+    }
+}
+GREEN_INNER_ROW(pthread_mutex_lock, green_lock_inner)
 
 HOOK(int, pthread_mutex_unlock, (pthread_mutex_t * m), interposed) {
     if (self == nullptr) return original_pthread_mutex_unlock()(m);

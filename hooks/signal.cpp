@@ -18,13 +18,12 @@
 
 #include "hooks/signal.h"
 
-#include <dlfcn.h>
-#include <link.h>
 #include <pthread.h>
 #include <string.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "hooks/program_code.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 
@@ -94,13 +93,6 @@ int arrived_count = 0;
 
 Queued* pool_free = nullptr;
 Queued pool[queue_size];
-
-struct Range {
-    uintptr_t first = 0, end = 0;
-    bool has(uintptr_t at) const { return at >= first && at < end; }
-};
-constexpr int library_count = 4;
-Range libraries[library_count];  // libgreen, libc, ld.so, libev: no place to run a handler
 
 long set_action(int signal, const Action* action, Action* old) {
     return sys::invoke(SYS_rt_sigaction, signal, action, old, mask_size);
@@ -256,31 +248,14 @@ void call_handler(Thread* me, const siginfo_t& info, const Action& action, void*
     errno = saved;
 }
 
-bool in_program_code(uintptr_t pc) {
-    for (const Range& r : libraries) {
-        if (r.has(pc)) return false;
-    }
-    return true;
-}
-
-uintptr_t program_counter(const ucontext_t* context) {
-#if defined(__x86_64__)
-    return static_cast<uintptr_t>(context->uc_mcontext.gregs[REG_RIP]);
-#else
-    (void)context;
-    return 0;
-#endif
-}
-
 // The handler the kernel knows. All signals are blocked while it runs.
 void on_signal(int signal, siginfo_t* info, void* context) {
-    auto* frame = static_cast<ucontext_t*>(context);
-    if (active && self != nullptr && in_program_code(program_counter(frame)) &&
+    if (active && self != nullptr && in_program_code(interrupted_pc(context)) &&
         choose_thread(signal) == self) {
         siginfo_t copy = *info;
         sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
         call_handler(self, copy, actions[signal], context);
-        to_set(kernel_mask, &frame->uc_sigmask);  // it may have changed meanwhile
+        signals_fix_frame(context);
         return;
     }
     if (arrived_count == queue_size) return;
@@ -304,26 +279,9 @@ void install_ours(int signal) {
 
 bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != SIG_IGN; }
 
-int find_library(dl_phdr_info* info, size_t, void* data) {
-    auto* next = static_cast<int*>(data);
-    const char* const names[] = {"libgreen.so", "libc.so.6", "ld-linux", "libev.so"};
-    for (const char* name : names) {
-        if (strstr(info->dlpi_name, name) == nullptr || *next == library_count) continue;
-        Range& r = libraries[(*next)++];
-        r.first = UINTPTR_MAX;
-        for (int i = 0; i < info->dlpi_phnum; ++i) {
-            const auto& p = info->dlpi_phdr[i];
-            if (p.p_type != PT_LOAD) continue;
-            uintptr_t from = info->dlpi_addr + p.p_vaddr;
-            if (from < r.first) r.first = from;
-            if (from + p.p_memsz > r.end) r.end = from + p.p_memsz;
-        }
-    }
-    return 0;
-}
-
 long green_sigaction(int signal, const struct sigaction* act, struct sigaction* old) {
-    if (signal < 1 || signal >= signal_count) return -EINVAL;
+    bool libcs_own = signal == 32 || signal == 33;
+    if (signal < 1 || signal >= signal_count || libcs_own) return -EINVAL;
     Action was = {};
     if (active && (ours & bit(signal)) != 0) {
         was = actions[signal];
@@ -482,6 +440,10 @@ bool run_due_signals(bool restartable) {
     return ends;
 }
 
+void signals_fix_frame(void* context) {
+    to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);
+}
+
 MaskDuringCall::MaskDuringCall(const sigset_t* mask) {
     if (mask == nullptr) return;
     changed_ = true;
@@ -504,8 +466,7 @@ void signals_activate() {
         pool[i].next = pool_free;
         pool_free = &pool[i];
     }
-    int next = 0;
-    if (libraries[0].end == 0) dl_iterate_phdr(find_library, &next);
+    program_code_prepare();
     sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &kernel_mask, mask_size);
     self->blocked = 0;
     self->pending = nullptr;

@@ -29,6 +29,10 @@ class MaskDuringCall {
     bool changed_ = false;
 };
 
+// Other threads ran inside a signal handler: what its return restores is the mask of today. The
+// third argument of the handler.
+void signals_fix_frame(void* context);
+
 // The library's states: from the first thread on handlers are ours, in a child they are the
 // program's own again.
 void signals_activate();

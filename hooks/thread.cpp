@@ -17,6 +17,7 @@
 #include <threads.h>
 
 #include "hooks/activate.h"
+#include "hooks/preempt.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
 
@@ -140,6 +141,7 @@ int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(v
     apply(attr, t);
     *made = to_pthread(t);
     signals_thread_begins(t);
+    preempt_start();
     thread_start(t);
     return 0;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hooks/hook.h"
+#include "hooks/preempt.h"
 #include "hooks/signal.h"
 
 namespace green {
@@ -14,10 +15,15 @@ void cancel_if_pending();
 // cancellation. True if the call must now fail with EINTR; `restartable` as in signal(7).
 bool interruption_ends_call(bool restartable);
 
-// Where signal handlers may run: at the entry of hooks.
+// Where signal handlers may run, and a thread that has used up its slice gives way: at the entry of
+// hooks.
 inline void safe_point() {
     bool due = signals_arrived || self->interrupt_next_park;
     if (__builtin_expect(due, 0)) run_due_signals(true);
+    if (__builtin_expect(preempt_due, 0)) {
+        preempt_due = false;
+        yield_to_loop();
+    }
 }
 
 // At the entry of every cancellation point.

@@ -121,14 +121,17 @@ void interrupt(Thread* t) {
 
 void yield() {
     Thread* me = self;
-    bool alone = run_queue_empty();
+    // Somebody who waits in a busy loop, alone: what it waits for can only come from outside.
+    if (run_queue_empty()) return yield_to_loop();
     run_queue_add(me);
-    if (alone) {  // somebody who waits in a busy loop: what it waits for can only come from outside
-        me->unparked_calls = 0;
-        switch_to(me, loop_thread);
-    } else {
-        switch_away(me);
-    }
+    switch_away(me);
+}
+
+void yield_to_loop() {
+    Thread* me = self;
+    me->unparked_calls = 0;
+    run_queue_add(me);
+    switch_to(me, loop_thread);
 }
 
 void yield_after_many_calls(Thread* me) {

@@ -36,6 +36,9 @@ void interrupt(Thread* thread);
 // Lets all other runnable threads, and events that are due, go first.
 void yield();
 
+// The same, after a look at what became ready: for one who has run for long.
+void yield_to_loop();
+
 // For calls that return without ever blocking: yields after some hundred of them in a row, so that
 // a thread whose data is always there cannot starve the others.
 inline void count_unparked_call() {

@@ -14,6 +14,7 @@ struct Stats {
     uint64_t threads_peak = 1;
     uint64_t switches = 0;
     uint64_t parks[static_cast<int>(Park::count)] = {};
+    uint64_t preemptions = 0;
     uint64_t loop_polls = 0;
     uint64_t missed_events = 0;  // waits that only the one-second check ended (see fd_table.h)
 };

@@ -45,6 +45,15 @@ bool read_size(const char* value, void* to) {
     return true;
 }
 
+bool read_slice(const char* value, void* to) {
+    char* end = nullptr;
+    unsigned long ms = strcmp(value, "off") == 0 ? 0 : strtoul(value, &end, 10);
+    constexpr unsigned long longest = 10000;
+    if (end != nullptr && (*end != '\0' || end == value || ms == 0 || ms > longest)) return false;
+    *static_cast<unsigned*>(to) = static_cast<unsigned>(ms);
+    return true;
+}
+
 bool read_resolver(const char* value, void* to) {
     (void)to;  // there is one resolver today: libc's, made cooperative
     return strcmp(value, "auto") == 0 || strcmp(value, "libc") == 0;
@@ -63,6 +72,8 @@ const Option options[] = {
     {"GREEN_STATS", "stderr or an absolute path", read_stats, &config.stats},
     {"GREEN_STACK", "a size from 16K to 64G", read_size, &config.stack_size},
     {"GREEN_INHERIT", "0 or 1", read_switch, &config.inherit},
+    {"GREEN_PREEMPT", "off or a number of milliseconds up to 10000", read_slice,
+     &config.preempt_ms},
     {"GREEN_RESOLVER", "auto or libc", read_resolver, nullptr},
 };
 

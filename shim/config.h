@@ -9,6 +9,7 @@ struct Config {
     char stats[4096] = "";         // GREEN_STATS: "stderr", or the absolute path of a file
     unsigned long stack_size = 0;  // GREEN_STACK: bytes, with K, M or G; 0: as libc says
     bool inherit = true;           // GREEN_INHERIT=0: programs that this one starts run natively
+    unsigned preempt_ms = 10;      // GREEN_PREEMPT: "off", or the slice in ms of CPU time
 };
 extern Config config;
 

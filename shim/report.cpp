@@ -84,6 +84,7 @@ void add_lines(Text* text) {
     line("parks_fd", parks(Park::fd));
     line("parks_addr", parks(Park::address));
     line("parks_sleep", parks(Park::sleep));
+    line("preemptions", stats.preemptions);
     line("loop_polls", stats.loop_polls);
     line("missed_events", stats.missed_events);
     for_each_native_call([&](const char* name, uint64_t count) {
@@ -109,6 +110,7 @@ void add_table(Text* text) {
     row("waits for a descriptor", parks(Park::fd));
     row("waits for another thread", parks(Park::address));
     row("sleeps", parks(Park::sleep));
+    row("preemptions", stats.preemptions);
     row("polls of the kernel", stats.loop_polls);
     row("events missed and found later", stats.missed_events);
     row("libc entries redirected", static_cast<uint64_t>(redirected_entries));

@@ -11,6 +11,7 @@
 
 #include "hooks/activate.h"
 #include "hooks/hooks.h"
+#include "hooks/preempt.h"
 #include "shim/config.h"
 #include "shim/redirect.h"
 #include "shim/report.h"
@@ -76,6 +77,7 @@ __attribute__((constructor)) void start(int, char**, char** environment) {
     resolve_originals();
     enabled = config.enabled;
     default_stack_size = config.stack_size;
+    preempt_slice_ms = config.preempt_ms;
     on_first_activation = first_thread;
     on_quick_exit = report_at_quick_exit;
     started_as = static_cast<pid_t>(sys::invoke(SYS_getpid));

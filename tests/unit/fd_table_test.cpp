@@ -310,6 +310,26 @@ TEST_CASE("an event of an earlier life of the number is ignored") {
     CHECK(w.done);
 }
 
+TEST_CASE("epoll is told of a closed number where closing it is not enough") {
+    auto still_registered = [](int fd) {
+        epoll_event event = {};
+        return loop_epoll_ctl(EPOLL_CTL_MOD, fd, &event) == 0;
+    };
+    Pipe alone, duplicated, of_others;
+    fd_created(alone.first, FdKind::nowait, true);
+    fd_created(duplicated.first, FdKind::nowait, true);
+    int duplicate = dup(duplicated.first);
+    fd_duplicated(duplicated.first, duplicate);
+    for (int fd : {alone.first, duplicated.first, of_others.first}) {
+        REQUIRE(fd_watch(fd));
+        fd_forget(fd);
+    }
+    CHECK(still_registered(alone.first));  // close(2) does it, without a call
+    CHECK(!still_registered(duplicated.first));
+    CHECK(!still_registered(of_others.first));
+    close(duplicate);
+}
+
 TEST_CASE("a duplicate of a closed number says nothing any more") {
     Pipe pipe, successor;
     int duplicate = dup(pipe.first);
