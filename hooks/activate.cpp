@@ -15,6 +15,7 @@ namespace green {
 const char* (*on_first_activation)() = nullptr;
 void (*on_quick_exit)() = nullptr;
 bool enabled = true;
+bool warnings = true;
 bool entries_redirected = false;
 unsigned long default_stack_size = 0;
 
@@ -48,6 +49,7 @@ const char* first_activation() {
 void refuse(const char* reason) {
     if (!enabled) return;
     enabled = false;
+    if (!warnings) return;
     const char* const parts[] = {"libgreen: ", reason, "; the program runs natively\n"};
     for (const char* part : parts) sys::invoke(SYS_write, 2, part, strlen(part));
 }

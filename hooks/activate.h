@@ -21,6 +21,9 @@ extern void (*on_quick_exit)();
 // False after a failed self-test or a failed activation: all hooks stay what they stand for.
 extern bool enabled;
 
+// GREEN_WARN=0: nothing is said on stderr.
+extern bool warnings;
+
 // Says once on stderr that the program runs natively, and why.
 void refuse(const char* reason);
 

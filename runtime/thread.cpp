@@ -3,6 +3,7 @@
 #include "runtime/thread.h"
 
 #include <string.h>
+#include <assert.h>
 #include <new>
 
 #include "runtime/parking_lot.h"
@@ -119,6 +120,8 @@ void thread_start(Thread* t) {
 
 void thread_finish() {
     Thread* me = self;
+    assert(me->wait.address == nullptr && me->young.waits == nullptr && !me->timer.queued &&
+           "every wait is taken down before its call returns or unwinds");
     unlink_alive(me);
     --stats.threads_alive;
     me->state = State::ended;

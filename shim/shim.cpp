@@ -76,6 +76,7 @@ __attribute__((constructor)) void start(int, char**, char** environment) {
     report_prepare();
     resolve_originals();
     enabled = config.enabled;
+    warnings = config.warn;
     default_stack_size = config.stack_size;
     preempt_slice_ms = config.preempt_ms;
     on_first_activation = first_thread;

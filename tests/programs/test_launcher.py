@@ -58,7 +58,7 @@ def launcher_help():
     done = launch("--help")
     text = done.stdout.decode()
     assert done.returncode == 0 and not done.stderr
-    for word in ("--stats", "--stack", "--resolver", "--no-warn", "--no-inherit", "--version",
+    for word in ("--stats", "--stack", "--preempt", "--resolver", "--no-warn", "--no-inherit", "--version",
                  "GREEN_STATS", "GREEN_STACK", "GREEN_RESOLVER", "GREEN_WARN", "GREEN_INHERIT",
                  "GREEN_LIBRARY", "125", "126", "127", "static", "set-user-id"):
         assert word in text, f"--help says nothing of {word}"
@@ -89,6 +89,8 @@ def launcher_options():
         assert seen(f"--stack={text}")["GREEN_STACK"] == str(size)
     for name in ("auto", "libc"):
         assert seen("--resolver", name)["GREEN_RESOLVER"] == name
+    for slice in ("off", "1", "10000"):
+        assert seen("--preempt", slice)["GREEN_PREEMPT"] == slice
     many = seen("--no-warn", "--no-inherit", "--")
     assert (many["GREEN_WARN"], many["GREEN_INHERIT"]) == ("0", "0")
     twice = seen(env={"LD_PRELOAD": plain["LD_PRELOAD"]})
