@@ -100,8 +100,11 @@ Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*)) {
         t->stack_low = options.user_stack;
         stack_top = options.user_stack + options.stack_size;
     } else {
-        // As in glibc, what is reported includes the thread's own data above the stack proper.
-        t->stack_low = top - t->stack_size;
+        // As in glibc, what is reported includes the thread's own data above the stack proper, and
+        // begins on a page: virtual machines protect pages there.
+        constexpr uintptr_t page = 4096;
+        uintptr_t end = (reinterpret_cast<uintptr_t>(top) + page - 1) & ~(page - 1);
+        t->stack_low = reinterpret_cast<char*>(end - t->stack_size);
     }
     context_make(&t->context, stack_top, run_entry);
     t->context.fs = block;
