@@ -39,18 +39,22 @@ bool is_tcp(int fd) {
            socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
-bool add_to_epoll(int fd, FdState* s) {
+bool register_fd(int fd, FdState* s, int operation) {
     epoll_event event = {};
     event.events = all_events;
     event.data.u64 = static_cast<uint64_t>(s->generation) << 32 | static_cast<uint32_t>(fd);
-    long r = loop_epoll_ctl(EPOLL_CTL_ADD, fd, &event);
+    long r = loop_epoll_ctl(operation, fd, &event);
     // EEXIST: left from an earlier life of the number. MOD re-arms it, with today's generation.
     if (r == -EEXIST) r = loop_epoll_ctl(EPOLL_CTL_MOD, fd, &event);
+    // ENOENT: the number means something else now, and nobody told us.
+    if (r == -ENOENT) r = loop_epoll_ctl(EPOLL_CTL_ADD, fd, &event);
     s->registered = r == 0;
     if (r != 0) s->drained[in] = s->drained[out] = false;  // nobody will announce anything
     if (r == -EPERM) s->kind = FdKind::plain;
     return r == 0;
 }
+
+bool add_to_epoll(int fd, FdState* s) { return register_fd(fd, s, EPOLL_CTL_ADD); }
 
 void link(FdWait* w) {
     FdState* s = fd_state(w->fd);
@@ -84,13 +88,16 @@ Thread* thread_of_young(YoungWait* y) {
     return reinterpret_cast<Thread*>(reinterpret_cast<char*>(y) - offsetof(Thread, young));
 }
 
-// Whether any of the thread's descriptors is ready although no event said so.
+// Whether any of the thread's descriptors is ready although no event said so. One that is not ready
+// gets its registration renewed, so that what happens to it later is announced.
 bool was_missed(const YoungWait& y) {
     for (unsigned i = 0; i < y.count; ++i) {
         if (y.waits[i].fd < 0) continue;
         pollfd p = {y.waits[i].fd, static_cast<short>(y.waits[i].events), 0};
-        if (sys::invoke(SYS_poll, &p, 1, 0) != 0) {
-            FdState* s = fd_state(p.fd);
+        FdState* s = fd_state(p.fd);
+        if (sys::invoke(SYS_poll, &p, 1, 0) == 0) {
+            if (s->registered) register_fd(p.fd, s, EPOLL_CTL_MOD);
+        } else {
             s->registered = s->drained[in] = s->drained[out] = false;
             return true;
         }
@@ -178,7 +185,8 @@ void fd_forget(int fd) {
 void fd_forget_range(unsigned first, unsigned last) {
     if (table == nullptr) return;
     for (unsigned fd = first; fd <= last && fd < numbers_used; ++fd) {
-        if (table[fd].kind != FdKind::unknown || table[fd].waiters != nullptr) {
+        const FdState& s = table[fd];
+        if (s.kind != FdKind::unknown || s.registered || s.waiters != nullptr) {
             fd_forget(static_cast<int>(fd));
         }
     }

@@ -56,11 +56,8 @@ uint64_t time_to_wait(int libev_timeout_ms) {
         limit = next > now ? next - now : 0;
     }
     uint64_t libev_limit = static_cast<uint64_t>(libev_timeout_ms) * sys::millisecond;
-    // Longer than this is libev's way of saying that it has nothing to wait for.
-    constexpr int libev_idle_ms = 59000;
-    return libev_timeout_ms >= 0 && libev_timeout_ms < libev_idle_ms && libev_limit < limit
-               ? libev_limit
-               : limit;
+    // With nothing to wait for, libev asks for a minute. So it does for a timer beyond that.
+    return libev_timeout_ms >= 0 && libev_limit < limit ? libev_limit : limit;
 }
 
 // libev meets a pending invocation only after its poll: what other threads fed it must not wait.
@@ -113,6 +110,11 @@ Thread* loop_start() {
     ev_ref(libev);  // it has our descriptors to wait for even when it has none of its own
     *thread_local_in(thread->block, &self) = nullptr;
     time_now = sys::now();
+    // One turn at once, so that libev's descriptor is known before the program goes on.
+    Thread* caller = owner;
+    owner = thread;
+    ev_run(libev, EVRUN_NOWAIT);
+    owner = caller;
     return thread;
 }
 

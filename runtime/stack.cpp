@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t page = 4096;
 constexpr unsigned max_classes = 128;
+constexpr size_t address_space = size_t{1} << 47;
 constexpr size_t max_slab = size_t{16} << 30;
 constexpr unsigned hot_slots = 1024;  // free slots whose pages are left alone
 
@@ -90,6 +91,7 @@ SlotEnd* end_of(const StackSlot& slot) { return reinterpret_cast<SlotEnd*>(slot.
 }  // namespace
 
 bool stack_allocate(size_t size, size_t guard, StackSlot* slot) {
+    if (size >= address_space || guard >= address_space) return false;  // sums could overflow
     SizeClass* c = find_class(class_size(size + sizeof(SlotEnd)), round_up(guard, page));
     if (c == nullptr) return false;
     slot->size = c->size - sizeof(SlotEnd);

@@ -76,6 +76,7 @@ Thread* thread_first() {
 
 Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*)) {
     StackSlot slot;
+    if (options.stack_size > SIZE_MAX - overhead()) return nullptr;
     size_t wanted = overhead() + (options.user_stack == nullptr ? options.stack_size : 0);
     if (!stack_allocate(wanted, options.guard_size, &slot)) return nullptr;
 

@@ -208,6 +208,8 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     size_t tls_size = thread_block_size() - ((layout.pthread_size + 63) & ~size_t{63});
     void* block = block_at(memory, static_cast<ptrdiff_t>(tls_size));
     char libc_tls[1024];
+    // The last attempt found no memory (below): there is nothing to keep or to give back.
+    if (field<TcbHead>(block, 0).dtv == nullptr) fresh = true;
     bool keep_libc = !fresh && layout.libc_tls_size <= sizeof libc_tls;
     void* messages[2] = {};
     if (!fresh) {

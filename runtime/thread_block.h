@@ -34,7 +34,8 @@ const char* thread_block_prepare();
 size_t thread_block_size();
 
 // Makes a block for a new thread in `memory` (aligned to 64). `fresh`: the memory is all zeroes;
-// else it holds the block of a thread that has ended. Returns the FS base, or null without memory.
+// else it holds the block of a thread that has ended, or what a failure left. Returns the FS base, or
+// null without memory.
 void* thread_block_make(void* memory, bool fresh, pid_t tid);
 
 // Marks a block as that of a thread that is gone, so that libc's functions answer ESRCH.
