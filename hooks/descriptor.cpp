@@ -24,14 +24,11 @@ long green_close(int fd) {
     return sys::invoke(SYS_close, fd);
 }
 
-long made(long fd) {
-    if (fd >= 0 && self != nullptr) fd_forget(static_cast<int>(fd));
-    return fd;
-}
-
-// A descriptor of an anonymous kind made by this process.
-long made(long fd, FdKind kind, bool nonblocking) {
-    if (fd >= 0 && self != nullptr) fd_created(static_cast<int>(fd), kind, nonblocking);
+// A new descriptor of a new description; what it is will be learnt when it matters.
+long made(long fd, int flags = 0, FdKind kind = FdKind::unknown) {
+    if (fd >= 0 && self != nullptr) {
+        fd_created(static_cast<int>(fd), kind, (flags & O_NONBLOCK) != 0);
+    }
     return fd;
 }
 
@@ -135,8 +132,8 @@ HOOK(int, ioctl, (int fd, unsigned long request, ...), redirected) {
 HOOK(int, pipe2, (int fds[2], int flags), redirected) {
     long r = sys::invoke(SYS_pipe2, fds, flags);
     if (r == 0) {
-        made(fds[0], FdKind::nowait, (flags & O_NONBLOCK) != 0);
-        made(fds[1], FdKind::nowait, (flags & O_NONBLOCK) != 0);
+        made(fds[0], flags, FdKind::nowait);
+        made(fds[1], flags, FdKind::nowait);
     }
     return static_cast<int>(result(r));
 }
@@ -144,15 +141,15 @@ HOOK(int, pipe2, (int fds[2], int flags), redirected) {
 HOOK(int, pipe, (int fds[2]), redirected) { return hook_pipe2(fds, 0); }
 
 HOOK(int, eventfd, (unsigned value, int flags), redirected) {
-    return static_cast<int>(result(made(sys::invoke(SYS_eventfd2, value, flags))));
+    return static_cast<int>(result(made(sys::invoke(SYS_eventfd2, value, flags), flags)));
 }
 
 HOOK(int, timerfd_create, (int clock, int flags), redirected) {
-    return static_cast<int>(result(made(sys::invoke(SYS_timerfd_create, clock, flags))));
+    return static_cast<int>(result(made(sys::invoke(SYS_timerfd_create, clock, flags), flags)));
 }
 
 HOOK(int, inotify_init1, (int flags), redirected) {
-    return static_cast<int>(result(made(sys::invoke(SYS_inotify_init1, flags))));
+    return static_cast<int>(result(made(sys::invoke(SYS_inotify_init1, flags), flags)));
 }
 
 HOOK(int, inotify_init, (), redirected) { return hook_inotify_init1(0); }
@@ -174,7 +171,7 @@ HOOK(int, openat, (int directory, const char* path, int flags, ...), redirected)
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
-    return static_cast<int>(result(made(sys::invoke(SYS_openat, directory, path, flags, mode))));
+    return static_cast<int>(result(made(sys::invoke(SYS_openat, directory, path, flags, mode), flags)));
 }
 HOOK_ALIAS(openat64, openat, redirected)
 
@@ -183,7 +180,7 @@ HOOK(int, open, (const char* path, int flags, ...), redirected) {
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
-    return static_cast<int>(result(made(sys::invoke(SYS_openat, AT_FDCWD, path, flags, mode))));
+    return static_cast<int>(result(made(sys::invoke(SYS_openat, AT_FDCWD, path, flags, mode), flags)));
 }
 HOOK_ALIAS(open64, open, redirected)
 HOOK_ALIAS(__open, open, redirected)

@@ -132,6 +132,8 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
         if (s->nonblocking) {
             if (!fd_shared(s)) return finish_call(op(FdKind::plain));
             // Another process may have cleared the flag: nothing here may rely on it.
+            bool asks_poll = s->kind == FdKind::poll_first;
+            if (asks_poll && is_nonblocking(fd, s)) return finish_call(op(FdKind::plain));
             long r = attempt(fd, s, direction, op);
             if (r != -EAGAIN || is_nonblocking(fd, s)) return finish_call(r);
         }
