@@ -9,10 +9,12 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "hooks/hook.h"
+#include "hooks/wait.h"
 #include "runtime/loop.h"
+#include "runtime/offload.h"
 
 using namespace green;
 
@@ -32,8 +34,33 @@ long made(long fd, int flags = 0, FdKind kind = FdKind::unknown) {
     return fd;
 }
 
+// A record lock: tried first, then waited for on a helper, which shares what owns the lock.
+long wait_for_lock(int fd, int command, long argument) {
+    cancellation_point();
+    long r = sys::invoke(SYS_fcntl, fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument);
+    if (r != -EAGAIN && r != -EACCES) return r;
+    r = offload(SYS_fcntl, fd, command, argument);
+    safe_point();
+    return r;
+}
+
+// Opening one end of a FIFO waits for the other (fifo(7)); nothing else that is opened waits for
+// long.
+long open_file(int directory, const char* path, int flags, mode_t mode) {
+    constexpr int never_waits = O_NONBLOCK | O_CREAT | O_DIRECTORY | O_PATH;
+    struct stat st;
+    bool fifo = self != nullptr && (flags & never_waits) == 0 && (flags & O_ACCMODE) != O_RDWR &&
+                sys::invoke(SYS_newfstatat, directory, path, &st, 0) == 0 && S_ISFIFO(st.st_mode);
+    if (!fifo) return made(sys::invoke(SYS_openat, directory, path, flags, mode), flags);
+    cancellation_point();
+    long fd = offload(SYS_openat, directory, sys::arg(path), flags, mode);
+    safe_point();
+    return made(fd, flags);
+}
+
 long green_fcntl(int fd, int command, long argument) {
     if (loop_owns_fd(fd)) return -EBADF;
+    if (command == F_SETLKW || command == F_OFD_SETLKW) return wait_for_lock(fd, command, argument);
     long r = sys::invoke(SYS_fcntl, fd, command, argument);
     if (r < 0) return r;
     if (command == F_SETFL) fd_mode_changed(fd, (argument & O_NONBLOCK) != 0);
@@ -171,7 +198,7 @@ HOOK(int, openat, (int directory, const char* path, int flags, ...), redirected)
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
-    return static_cast<int>(result(made(sys::invoke(SYS_openat, directory, path, flags, mode), flags)));
+    return static_cast<int>(result(open_file(directory, path, flags, mode)));
 }
 HOOK_ALIAS(openat64, openat, redirected)
 
@@ -180,7 +207,7 @@ HOOK(int, open, (const char* path, int flags, ...), redirected) {
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
-    return static_cast<int>(result(made(sys::invoke(SYS_openat, AT_FDCWD, path, flags, mode), flags)));
+    return static_cast<int>(result(open_file(AT_FDCWD, path, flags, mode)));
 }
 HOOK_ALIAS(open64, open, redirected)
 HOOK_ALIAS(__open, open, redirected)

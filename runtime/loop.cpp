@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "runtime/fd_table.h"
+#include "runtime/offload.h"
 #include "runtime/scheduler.h"
 
 namespace green {
@@ -146,6 +147,7 @@ int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
         } else if (ready[i].data.u64 == is_wake) {
             uint64_t count;
             sys::invoke(SYS_read, wake_fd, &count, sizeof count);
+            offload_collect();
             if (loop_on_wake != nullptr) loop_on_wake();
         } else {
             fd_event(ready[i]);

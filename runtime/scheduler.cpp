@@ -6,6 +6,7 @@
 
 #include "runtime/fd_table.h"
 #include "runtime/loop.h"
+#include "runtime/offload.h"
 #include "runtime/parking_lot.h"
 
 namespace green {
@@ -61,6 +62,7 @@ void scheduler_abandon() {
     switches_since_poll = 0;
     timers.clear();
     loop_abandon();
+    offload_abandon();
     fd_table_abandon();
     parking_lot_abandon();
     threads_abandon_others();

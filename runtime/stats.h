@@ -6,7 +6,7 @@
 
 namespace green {
 
-enum class Park : uint8_t { fd, address, sleep, count };
+enum class Park : uint8_t { fd, address, sleep, offload, count };
 
 struct Stats {
     uint64_t threads_made = 0;
@@ -15,6 +15,7 @@ struct Stats {
     uint64_t switches = 0;
     uint64_t parks[static_cast<int>(Park::count)] = {};
     uint64_t preemptions = 0;
+    uint64_t offloaded = 0;
     uint64_t loop_polls = 0;
     uint64_t missed_events = 0;  // waits that only the one-second check ended (see fd_table.h)
 };

@@ -2,8 +2,8 @@
 
 #include "runtime/thread.h"
 
-#include <string.h>
 #include <assert.h>
+#include <string.h>
 #include <new>
 
 #include "runtime/parking_lot.h"

@@ -247,6 +247,15 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
     return block;
 }
 
+char* thread_block_of_helper(void* memory) {
+    size_t tls_size = thread_block_size() - ((layout.pthread_size + 63) & ~size_t{63});
+    char* block = block_at(memory, static_cast<ptrdiff_t>(tls_size));
+    const auto& mine = field<TcbHead>(__builtin_thread_pointer(), 0);
+    field<TcbHead>(block, 0) = {
+        block, nullptr, block, 0, 0, 0, mine.stack_guard, mine.pointer_guard};
+    return block;
+}
+
 void thread_block_end(void* block) { field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid)) = -1; }
 
 void thread_block_start(void* resolver_state) {

@@ -34,9 +34,13 @@ const char* thread_block_prepare();
 size_t thread_block_size();
 
 // Makes a block for a new thread in `memory` (aligned to 64). `fresh`: the memory is all zeroes;
-// else it holds the block of a thread that has ended, or what a failure left. Returns the FS base, or
-// null without memory.
+// else it holds the block of a thread that has ended, or what a failure left. Returns the FS base,
+// or null without memory.
 void* thread_block_make(void* memory, bool fresh, pid_t tid);
+
+// The block of a kernel thread that runs no code of libc's or the program's: `memory` is zeroes,
+// all thread-local variables read as such. Returns the FS base.
+char* thread_block_of_helper(void* memory);
 
 // Marks a block as that of a thread that is gone, so that libc's functions answer ESRCH.
 void thread_block_end(void* block);

@@ -84,6 +84,7 @@ void add_lines(Text* text) {
     line("parks_fd", parks(Park::fd));
     line("parks_addr", parks(Park::address));
     line("parks_sleep", parks(Park::sleep));
+    line("offloaded", stats.offloaded);
     line("preemptions", stats.preemptions);
     line("loop_polls", stats.loop_polls);
     line("missed_events", stats.missed_events);
@@ -110,6 +111,7 @@ void add_table(Text* text) {
     row("waits for a descriptor", parks(Park::fd));
     row("waits for another thread", parks(Park::address));
     row("sleeps", parks(Park::sleep));
+    row("calls on helper threads", stats.offloaded);
     row("preemptions", stats.preemptions);
     row("polls of the kernel", stats.loop_polls);
     row("events missed and found later", stats.missed_events);

@@ -2,7 +2,7 @@
  * for data and get the end when the writer goes, a FIFO opened for both never ends, a new writer
  * brings a FIFO back to life; ENXIO without a reader.
  *
- * PARITY: switches=10 threads=4 */
+ * PARITY: switches=10 threads=4 kernel_threads=9 */
 #include "parity.h"
 
 static const char* const path = "fifo";

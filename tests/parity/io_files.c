@@ -1,7 +1,7 @@
 /* Regular files, /dev/zero and directories beside waiting threads: contents, offsets, O_APPEND by
  * many threads, pread and pwrite, the end, truncation, sync, poll says ready.
  *
- * PARITY: switches=5 threads=9 */
+ * PARITY: switches=5 threads=9 kernel_threads=9 */
 #include "parity.h"
 
 enum { WRITERS = 8, LINES = 100 };
