@@ -23,10 +23,13 @@ namespace {
 
 bool seen_before = false;
 
-void parent_after_fork() { fd_forked(); }
+void parent_after_fork() {
+    if (self != nullptr) fd_forked();
+}
 
 // The child has one thread, so it is dormant again.
 void child_after_fork() {
+    if (self == nullptr) return;
     preempt_after_fork_in_child();
     signals_after_fork_in_child();
     scheduler_abandon();
@@ -39,12 +42,13 @@ const char* first_activation() {
     }
     // One arena: with one kernel thread, more would only keep memory apart.
     mallopt(M_ARENA_MAX, 1);
-    pthread_atfork(nullptr, parent_after_fork, child_after_fork);
     seen_before = true;
     return nullptr;
 }
 
 }  // namespace
+
+void watch_forks() { pthread_atfork(nullptr, parent_after_fork, child_after_fork); }
 
 void refuse(const char* reason) {
     if (!enabled) return;

@@ -15,6 +15,11 @@ extern const char* (*on_first_activation)();
 // Whether libc's entries lead to the hooks by now.
 extern bool entries_redirected;
 
+// Registers what fork(2) needs. By the constructor: the child's handlers run in the order they were
+// registered in, and until ours has run, one of the program's that waits would run the parent's
+// threads in the child.
+void watch_forks();
+
 // Set by shim/: what goes with _exit(2). May be null.
 extern void (*on_quick_exit)();
 

@@ -64,16 +64,17 @@ class Waits {
 // for.
 template <class Ask, class Fill>
 long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask, Fill fill) {
-    cancellation_point();
-    if (no_wait) {
-        yield();
-        return ask();
-    }
+    cancel_if_pending();
+    if (no_wait) yield();
     long r = ask();
     if (r != 0) {
-        count_unparked_call();
+        if (!no_wait) count_unparked_call();
         return r;
     }
+    // A handler that runs now runs within the call, which ppoll(2)'s mask may have let in: had it
+    // run before, the call would wait for a signal that has been and gone.
+    if (safe_point()) return -EINTR;
+    if (no_wait) return 0;
     Waits waits(count);
     if (waits.no_memory()) return -ENOMEM;
     fill(waits);

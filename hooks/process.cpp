@@ -5,6 +5,9 @@
 // pthread_atfork handlers (hooks/activate.cpp) make the child dormant. A vfork child runs in the
 // parent's memory, on its stack, with `self` null until it execs: every hook is the plain call.
 
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -110,6 +113,83 @@ HOOK(pid_t, _Fork, (), interposed) {
     return child;
 }
 
+// posix_spawn(3)'s child runs in our memory with our `self` until it executes: null meanwhile, so
+// that its close and dup2 do not touch the parent's table. What it inherits is shared from now on.
+namespace {
+
+class Spawning {
+  public:
+    Spawning() : me_(self) {
+        if (me_ != nullptr) fd_forked();
+        self = nullptr;
+    }
+    ~Spawning() { self = me_; }
+    Spawning(const Spawning&) = delete;
+    Spawning& operator=(const Spawning&) = delete;
+
+  private:
+    OwnMaskInKernel mask_;
+    Thread* me_;
+};
+
+}  // namespace
+
+ORIGINAL(int, posix_spawn,
+         (pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*,
+          char* const*, char* const*),
+         nullptr)
+ORIGINAL(int, posix_spawnp,
+         (pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*,
+          char* const*, char* const*),
+         nullptr)
+ORIGINAL(FILE*, popen, (const char*, const char*), nullptr)
+ORIGINAL(int, system, (const char*), nullptr)
+
+HOOK(int, posix_spawn,
+     (pid_t * pid, const char* path, const posix_spawn_file_actions_t* actions,
+      const posix_spawnattr_t* attr, char* const argv[], char* const envp[]),
+     interposed) {
+    Spawning scope;
+    return original_posix_spawn()(pid, path, actions, attr, argv, envp);
+}
+
+HOOK(int, posix_spawnp,
+     (pid_t * pid, const char* file, const posix_spawn_file_actions_t* actions,
+      const posix_spawnattr_t* attr, char* const argv[], char* const envp[]),
+     interposed) {
+    Spawning scope;
+    return original_posix_spawnp()(pid, file, actions, attr, argv, envp);
+}
+
+HOOK(FILE*, popen, (const char* command, const char* mode), interposed) {
+    OwnMaskInKernel scope;  // nothing in it waits
+    if (self != nullptr) fd_forked();
+    return original_popen()(command, mode);
+}
+
+// system(3) hands its child the thread's own mask itself; it waits, so the kernel's is left alone.
+HOOK(int, system, (const char* command), interposed) {
+    if (self != nullptr) fd_forked();
+    return original_system()(command);
+}
+
+HOOK(int, execve, (const char* path, char* const argv[], char* const envp[]), redirected) {
+    OwnMaskInKernel scope;
+    return static_cast<int>(result(sys::invoke(SYS_execve, path, argv, envp)));
+}
+
+HOOK(int, execveat,
+     (int directory, const char* path, char* const argv[], char* const envp[], int flags),
+     redirected) {
+    OwnMaskInKernel scope;
+    return static_cast<int>(result(sys::invoke(SYS_execveat, directory, path, argv, envp, flags)));
+}
+
+HOOK(int, fexecve, (int fd, char* const argv[], char* const envp[]), redirected) {
+    if (fd < 0 || argv == nullptr || envp == nullptr) return static_cast<int>(result(-EINVAL));
+    return hook_execveat(fd, "", argv, envp, AT_EMPTY_PATH);
+}
+
 // vfork returns twice on the same stack, so the return address and the parent's `self` are carried
 // in registers, which the kernel keeps for both.
 #if defined(__x86_64__)
@@ -120,6 +200,9 @@ asm(".pushsection .text\n"
     ".type __vfork, @function\n"
     "vfork:\n"
     "__vfork:\n"
+    "    subq $8, %rsp\n"
+    "    call green_before_vfork\n"
+    "    addq $8, %rsp\n"
     "    popq %rdi\n"
     "    movq _ZN5green4selfE@gottpoff(%rip), %rdx\n"
     "    movq %fs:(%rdx), %rsi\n"
@@ -130,14 +213,21 @@ asm(".pushsection .text\n"
     "    testq %rax, %rax\n"
     "    je 1f\n"
     "    movq %rsi, %fs:(%rdx)\n"
-    "    js 2f\n"
+    "    movq %rax, %rdi\n"
+    "    jmp green_after_vfork\n"
     "1:  ret\n"
-    "2:  movq %rax, %rdi\n"
-    "    jmp green_vfork_failed\n"
     ".popsection\n");
 
-extern "C" __attribute__((visibility("hidden"), used)) long green_vfork_failed(long error) {
-    return result(error);
+// The child inherits the thread's own mask, and what it may keep open is shared from now on.
+extern "C" __attribute__((visibility("hidden"), used)) void green_before_vfork() {
+    if (self == nullptr) return;
+    fd_forked();
+    mask_to_kernel();
+}
+
+extern "C" __attribute__((visibility("hidden"), used)) long green_after_vfork(long pid) {
+    if (self != nullptr) mask_from_kernel();
+    return result(pid);
 }
 extern "C" int hook_vfork() __asm__("vfork");
 GREEN_ROW(vfork, interposed)

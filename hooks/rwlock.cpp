@@ -52,7 +52,11 @@ int lock(pthread_rwlock_t* l, uint32_t as, sys::Deadline deadline) {
         if (why == Wake::interrupted) run_due_signals(true);
         error = try_once(l, as);
         if (error != EBUSY) return error;
-        if (why == Wake::timed_out && deadline <= again) return ETIMEDOUT;
+        if (why == Wake::timed_out && deadline <= again) {
+            // Readers that let this writer go first need not wait any longer.
+            if (as == writer) wake_address(l, UINT32_MAX);
+            return ETIMEDOUT;
+        }
     }
 }
 

@@ -269,7 +269,9 @@ void install_ours(int signal) {
     const Action& a = actions[signal];
     Action mine = {};
     mine.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_signal));
-    constexpr unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART | SA_ONSTACK;
+    // Not SA_ONSTACK: the kernel's alternate stack may be another thread's, or in use by a handler
+    // that is parked. enter_handler_on_its_stack() goes to the right one.
+    constexpr unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART;
     mine.flags = (a.flags & kept) | SA_SIGINFO | sa_restorer;
     mine.restorer = green_restore_frame;
     mine.mask = ~Mask{0};
@@ -277,29 +279,31 @@ void install_ours(int signal) {
     ours |= bit(signal);
 }
 
+bool is_on_signal(const Action& a) {
+    return reinterpret_cast<void*>(a.handler) == reinterpret_cast<void*>(on_signal);
+}
+
 bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != SIG_IGN; }
 
 long green_sigaction(int signal, const struct sigaction* act, struct sigaction* old) {
     bool libcs_own = signal == 32 || signal == 33;
     if (signal < 1 || signal >= signal_count || libcs_own) return -EINVAL;
+    // The kernel is asked, not `ours`: a vfork child has its own actions, but its parent's memory.
     Action was = {};
-    if (active && (ours & bit(signal)) != 0) {
-        was = actions[signal];
-    } else {
-        long r = set_action(signal, nullptr, &was);
-        if (r < 0) return r;
-    }
+    long r = set_action(signal, nullptr, &was);
+    if (r < 0) return r;
+    if (is_on_signal(was)) was = actions[signal];
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sa_restorer,
                     green_restore_frame, to_mask(&act->sa_mask)};
-        if (active && is_handler(a) && (faults & bit(signal)) == 0) {
+        if (active && self != nullptr && is_handler(a) && (faults & bit(signal)) == 0) {
             if (signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
             actions[signal] = a;
             install_ours(signal);
         } else {
-            long r = set_action(signal, &a, nullptr);
+            r = set_action(signal, &a, nullptr);
             if (r < 0) return r;
-            ours &= ~bit(signal);
+            if (!active || self != nullptr) ours &= ~bit(signal);
         }
     }
     if (old != nullptr) {
@@ -397,7 +401,8 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
 
 // sigsuspend(2) and pause(2): until a handler has run.
 long wait_for_handler() {
-    cancellation_point();
+    cancel_if_pending();
+    if (safe_point()) return -EINTR;
     for (;;) {
         if (park(Park::sleep) == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
@@ -461,6 +466,14 @@ MaskDuringCall::~MaskDuringCall() {
     if (changed_) set_mask(self, before_);
 }
 
+void mask_to_kernel() {
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &self->blocked, nullptr, mask_size);
+}
+
+void mask_from_kernel() {
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+}
+
 void signals_activate() {
     for (int i = 0; i < queue_size; ++i) {
         pool[i].next = pool_free;
@@ -509,6 +522,11 @@ void signals_thread_ends(Thread* t) {
     if (!active) return;
     siginfo_t unused;
     while (take(t, ~Mask{0}, &unused)) {
+    }
+    // The memory may be gone with the thread; a fault must not be handled on it.
+    if (t->alternate_size != 0) {
+        stack_t none = {nullptr, SS_DISABLE, 0};
+        sys::invoke(SYS_sigaltstack, &none, nullptr);
     }
     --threads_with_masks;
     count_mask(t->blocked, -1);

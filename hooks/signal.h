@@ -33,6 +33,25 @@ class MaskDuringCall {
 // third argument of the handler.
 void signals_fix_frame(void* context);
 
+// A program that is executed inherits the kernel's mask, which is not the calling thread's (the
+// file's opening comment): it is made so while this lives.
+void mask_to_kernel();
+void mask_from_kernel();
+class OwnMaskInKernel {
+  public:
+    OwnMaskInKernel() : mine_(self != nullptr) {
+        if (mine_) mask_to_kernel();
+    }
+    ~OwnMaskInKernel() {
+        if (mine_) mask_from_kernel();
+    }
+    OwnMaskInKernel(const OwnMaskInKernel&) = delete;
+    OwnMaskInKernel& operator=(const OwnMaskInKernel&) = delete;
+
+  private:
+    bool mine_;
+};
+
 // The library's states: from the first thread on handlers are ours, in a child they are the
 // program's own again.
 void signals_activate();

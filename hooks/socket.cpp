@@ -20,26 +20,6 @@ namespace {
 
 constexpr int made_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-// Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking
-// it is so afterwards, even if it seemed not to be before: that was another process doing the same.
-class NonblockingForOneCall {
-  public:
-    explicit NonblockingForOneCall(int fd) : fd_(fd), flags_(sys::invoke(SYS_fcntl, fd, F_GETFL)) {
-        if (flags_ < 0) return;
-        if (!fd_state(fd)->nonblocking) flags_ &= ~O_NONBLOCK;
-        sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ | O_NONBLOCK);
-    }
-    ~NonblockingForOneCall() {
-        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_);
-    }
-    NonblockingForOneCall(const NonblockingForOneCall&) = delete;
-    NonblockingForOneCall& operator=(const NonblockingForOneCall&) = delete;
-
-  private:
-    int fd_;
-    long flags_;
-};
-
 void note_socket(long fd, int domain, int type, int protocol) {
     if (fd < 0) return;
     FdState* s = fd_created(static_cast<int>(fd), FdKind::socket, (type & SOCK_NONBLOCK) != 0);
@@ -75,7 +55,11 @@ long accept_once(int fd, sockaddr* address, socklen_t* size, int flags) {
 
 long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
     long r = try_and_wait(fd, in, false, [=](FdKind kind) {
-        if (kind == FdKind::plain) return sys::invoke(SYS_accept4, fd, address, size, flags);
+        if (kind == FdKind::plain) {
+            // This takes what an event announced, too: a later blocking call must ask again.
+            if (FdState* s = fd_state(fd)) s->announced = false;
+            return sys::invoke(SYS_accept4, fd, address, size, flags);
+        }
         return accept_once(fd, address, size, flags);
     });
     if (r < 0) return r;
@@ -142,6 +126,9 @@ bool is_stream(int fd, const FdState* s) {
     return type == SOCK_STREAM;
 }
 
+// The error queue and urgent data are never waited for, whatever the mode (recv(2), ip(7)).
+constexpr int never_waits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
+
 long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from,
                 socklen_t* from_size) {
     bool wait_all = (flags & MSG_WAITALL) != 0;
@@ -149,7 +136,7 @@ long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from,
     for (;;) {
         char* at = static_cast<char*>(buffer) + done;
         size_t wanted = size - done;
-        long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+        long r = try_and_wait(fd, in, (flags & never_waits) != 0, [=](FdKind kind) {
             int how = kind == FdKind::socket ? flags | MSG_DONTWAIT : flags;
             long got = sys::invoke(SYS_recvfrom, fd, at, wanted, how, from, from_size);
             note_received(fd_state(fd), got, wanted, how);
@@ -249,7 +236,7 @@ long green_recvmsg(int fd, msghdr* m, int flags) {
     // program's own values again.
     socklen_t name_size = m == nullptr ? 0 : m->msg_namelen;
     size_t control_size = m == nullptr ? 0 : m->msg_controllen;
-    long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+    long r = try_and_wait(fd, in, (flags & never_waits) != 0, [=](FdKind kind) {
         int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
         if (m != nullptr) m->msg_namelen = name_size, m->msg_controllen = control_size;
         long got = sys::invoke(SYS_recvmsg, fd, m, how);
@@ -267,7 +254,7 @@ long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
     sys::Deadline deadline = deadline_in(timeout);
     unsigned done = 0;
     while (done < count) {
-        long r = try_and_wait(fd, in, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
+        long r = try_and_wait(fd, in, (flags & never_waits) != 0, [=](FdKind kind) {
             int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
             return sys::invoke(SYS_recvmmsg, fd, messages + done, count - done, how, nullptr);
         });

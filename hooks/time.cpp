@@ -61,7 +61,7 @@ HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, ti
 HOOK(unsigned, sleep, (unsigned seconds), redirected) {
     timespec time = {static_cast<time_t>(seconds), 0};
     if (hook_nanosleep(&time, &time) == 0) return 0;
-    return static_cast<unsigned>(time.tv_sec) + (time.tv_nsec >= 500'000'000 ? 1 : 0);
+    return static_cast<unsigned>(time.tv_sec);  // glibc does not round
 }
 
 HOOK(int, usleep, (useconds_t microseconds), redirected) {

@@ -16,14 +16,14 @@ void cancel_if_pending();
 bool interruption_ends_call(bool restartable);
 
 // Where signal handlers may run, and a thread that has used up its slice gives way: at the entry of
-// hooks.
-inline void safe_point() {
-    bool due = signals_arrived || self->interrupt_next_park;
-    if (__builtin_expect(due, 0)) run_due_signals(true);
+// hooks. True if a handler ran.
+inline bool safe_point() {
     if (__builtin_expect(preempt_due, 0)) {
         preempt_due = false;
         yield_to_loop();
     }
+    bool due = signals_arrived || self->interrupt_next_park;
+    return __builtin_expect(due, 0) && run_due_signals(false);
 }
 
 // At the entry of every cancellation point.
@@ -68,6 +68,26 @@ constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT
 // A datagram socket that was shut down says EAGAIN to MSG_DONTWAIT, and 0 to a plain receive.
 inline bool shut_down(int fd, const FdState* s) { return s->sticky && ready_now(fd, EPOLLRDHUP); }
 
+// Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking
+// it is so afterwards, even if it seemed not to be before: that was another process doing the same.
+class NonblockingForOneCall {
+  public:
+    explicit NonblockingForOneCall(int fd) : fd_(fd), flags_(sys::invoke(SYS_fcntl, fd, F_GETFL)) {
+        if (flags_ < 0) return;
+        if (!fd_state(fd)->nonblocking) flags_ &= ~O_NONBLOCK;
+        sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_ | O_NONBLOCK);
+    }
+    ~NonblockingForOneCall() {
+        if (flags_ >= 0) sys::invoke(SYS_fcntl, fd_, F_SETFL, flags_);
+    }
+    NonblockingForOneCall(const NonblockingForOneCall&) = delete;
+    NonblockingForOneCall& operator=(const NonblockingForOneCall&) = delete;
+
+  private:
+    int fd_;
+    long flags_;
+};
+
 // One attempt that does not block, by what the descriptor is. `op(kind)` makes the system call:
 // with MSG_DONTWAIT for a socket, with RWF_NOWAIT for FdKind::nowait, plainly for FdKind::plain.
 template <class Op>
@@ -86,6 +106,10 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
         }
         case FdKind::poll_first:
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction)))) return -EAGAIN;
+            if (direction == out) {  // there is room, but perhaps not for all
+                NonblockingForOneCall scope(fd);
+                return op(FdKind::plain);
+            }
             return op(FdKind::plain);
         default:
             return op(FdKind::plain);

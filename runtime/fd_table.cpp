@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 
 #include "runtime/loop.h"
@@ -147,9 +148,12 @@ int fd_learn(int fd, FdState* s) {
             case S_IFLNK:
                 s->kind = FdKind::plain;
                 break;
-            case S_IFCHR:
-                s->kind = FdKind::poll_first;
+            case S_IFCHR: {
+                constexpr unsigned memory_devices = 1;  // /dev/null, zero, urandom: always ready
+                bool memory = major(st.st_rdev) == memory_devices;
+                s->kind = memory ? FdKind::plain : FdKind::poll_first;
                 break;
+            }
             default:
                 s->kind = FdKind::nowait;
         }

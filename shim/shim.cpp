@@ -82,6 +82,7 @@ __attribute__((constructor)) void start(int, char**, char** environment) {
     on_first_activation = first_thread;
     on_quick_exit = report_at_quick_exit;
     started_as = static_cast<pid_t>(sys::invoke(SYS_getpid));
+    watch_forks();
     if (missing_original() != nullptr) refuse("the C library is older than 2.34");
 }
 
