@@ -14,6 +14,7 @@ namespace green {
 
 const char* (*on_first_activation)() = nullptr;
 void (*on_quick_exit)() = nullptr;
+int fork_generation = 0;
 bool enabled = true;
 bool warnings = true;
 bool entries_redirected = false;
@@ -29,6 +30,7 @@ void parent_after_fork() {
 
 // The child has one thread, so it is dormant again.
 void child_after_fork() {
+    fork_generation += 4;
     if (self == nullptr) return;
     preempt_after_fork_in_child();
     signals_after_fork_in_child();

@@ -12,6 +12,9 @@ bool activate();
 // there). Null, or a sentence: why not.
 extern const char* (*on_first_activation)();
 
+// How often this process's line has forked, counted as glibc does: in steps of four.
+extern int fork_generation;
+
 // Whether libc's entries lead to the hooks by now.
 extern bool entries_redirected;
 

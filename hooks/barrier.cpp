@@ -4,9 +4,12 @@
 // once control holds glibc's own values, so that both mean the same to code that ran before the
 // first thread was made.
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <threads.h>
 
+#include "hooks/activate.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
 
@@ -27,7 +30,10 @@ struct Barrier {
 };
 static_assert(sizeof(Barrier) <= sizeof(pthread_barrier_t));
 
+// An attempt that was in progress when its process forked has nobody to end it in the child; as in
+// glibc the number of forks in the upper bits tells.
 constexpr int once_in_progress = 1, once_done = 2;
+int in_progress_here() { return once_in_progress | fork_generation; }
 
 int green_barrier_wait(Barrier* b) {
     if (++b->in == b->count) {
@@ -44,11 +50,33 @@ int green_barrier_wait(Barrier* b) {
     return 0;
 }
 
+// One that processes share is waited on by glibc's own rules, so that native processes can take part:
+// `in` and `out` count arrivals and departures for ever, current_round is how many arrivals may go.
+// Nobody in another process wakes us, hence the naps.
+int shared_barrier_wait(Barrier* b) {
+    unsigned arrival = __atomic_add_fetch(&b->in, 1, __ATOMIC_ACQ_REL);
+    unsigned round = __atomic_load_n(&b->current_round, __ATOMIC_RELAXED);
+    while (round + b->count <= arrival) {
+        if (__atomic_compare_exchange_n(&b->current_round, &round, round + b->count, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            wake_address(b, UINT32_MAX);
+            sys::invoke(SYS_futex, &b->current_round, FUTEX_WAKE, INT_MAX);
+            break;
+        }
+    }
+    while (__atomic_load_n(&b->current_round, __ATOMIC_ACQUIRE) < arrival) {
+        constexpr uint64_t step = 2 * sys::millisecond;
+        if (wait_address(b, sys::after(step)) == Wake::interrupted) run_due_signals(true);
+    }
+    __atomic_add_fetch(&b->out, 1, __ATOMIC_RELEASE);
+    return arrival % b->count == 0 ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
+}
+
 // Takes the control back if the routine is left by an exception or a cancellation.
 class OnceAttempt {
   public:
     explicit OnceAttempt(pthread_once_t* control) : control_(control) {
-        *control_ = once_in_progress;
+        *control_ = in_progress_here();
     }
     ~OnceAttempt() {
         *control_ = done ? once_done : 0;
@@ -66,13 +94,13 @@ class OnceAttempt {
 
 HOOK(int, pthread_barrier_wait, (pthread_barrier_t * barrier), interposed) {
     auto* b = reinterpret_cast<Barrier*>(barrier);
-    if (self == nullptr || b->shared != 0) return original_pthread_barrier_wait()(barrier);
-    return green_barrier_wait(b);
+    if (self == nullptr) return original_pthread_barrier_wait()(barrier);
+    return b->shared != 0 ? shared_barrier_wait(b) : green_barrier_wait(b);
 }
 
 HOOK(int, pthread_once, (pthread_once_t * control, void (*routine)()), interposed) {
     if (self == nullptr) return original_pthread_once()(control, routine);
-    while ((*control & once_in_progress) != 0) {
+    while (*control == in_progress_here()) {
         if (wait_address(control) == Wake::interrupted) run_due_signals(true);
     }
     if (*control == once_done) return 0;

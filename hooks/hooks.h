@@ -2,17 +2,47 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "hooks/hook.h"
 
-extern "C" {
-ssize_t hook_read(int, void*, size_t) __asm__("read");
-ssize_t hook_write(int, const void*, size_t) __asm__("write");
-int hook_close(int) __asm__("close");
-int hook_nanosleep(const timespec*, timespec*) __asm__("nanosleep");
-int hook_poll(pollfd*, nfds_t, int) __asm__("poll");
-int hook_sched_yield() __asm__("sched_yield");
-}
+#define GREEN_HOOK_IS(type, name, parameters) extern "C" type hook_##name parameters __asm__(#name);
+GREEN_HOOK_IS(ssize_t, read, (int, void*, size_t))
+GREEN_HOOK_IS(ssize_t, write, (int, const void*, size_t))
+GREEN_HOOK_IS(ssize_t, readv, (int, const iovec*, int))
+GREEN_HOOK_IS(ssize_t, writev, (int, const iovec*, int))
+GREEN_HOOK_IS(int, close, (int))
+GREEN_HOOK_IS(int, dup, (int))
+GREEN_HOOK_IS(int, dup2, (int, int))
+GREEN_HOOK_IS(int, dup3, (int, int, int))
+GREEN_HOOK_IS(int, close_range, (unsigned, unsigned, int))
+GREEN_HOOK_IS(int, fcntl, (int, int, ...))
+GREEN_HOOK_IS(int, socket, (int, int, int))
+GREEN_HOOK_IS(int, connect, (int, const sockaddr*, socklen_t))
+GREEN_HOOK_IS(int, accept, (int, sockaddr*, socklen_t*))
+GREEN_HOOK_IS(int, accept4, (int, sockaddr*, socklen_t*, int))
+GREEN_HOOK_IS(ssize_t, recvfrom, (int, void*, size_t, int, sockaddr*, socklen_t*))
+GREEN_HOOK_IS(ssize_t, sendto, (int, const void*, size_t, int, const sockaddr*, socklen_t))
+GREEN_HOOK_IS(ssize_t, recvmsg, (int, msghdr*, int))
+GREEN_HOOK_IS(ssize_t, sendmsg, (int, const msghdr*, int))
+GREEN_HOOK_IS(int, poll, (pollfd*, nfds_t, int))
+GREEN_HOOK_IS(int, ppoll, (pollfd*, nfds_t, const timespec*, const sigset_t*))
+GREEN_HOOK_IS(int, select, (int, fd_set*, fd_set*, fd_set*, timeval*))
+GREEN_HOOK_IS(int, epoll_wait, (int, epoll_event*, int, int))
+GREEN_HOOK_IS(int, epoll_pwait, (int, epoll_event*, int, int, const sigset_t*))
+GREEN_HOOK_IS(int, nanosleep, (const timespec*, timespec*))
+GREEN_HOOK_IS(int, clock_nanosleep, (clockid_t, int, const timespec*, timespec*))
+GREEN_HOOK_IS(int, sched_yield, ())
+GREEN_HOOK_IS(pid_t, gettid, ())
+GREEN_HOOK_IS(pid_t, wait4, (pid_t, int*, int, rusage*))
+GREEN_HOOK_IS(int, tgkill, (pid_t, pid_t, int))
+GREEN_HOOK_IS(int, flock, (int, int))
+GREEN_HOOK_IS(int, fsync, (int))
+#undef GREEN_HOOK_IS
 
 namespace green {
 // A call that was handled natively while other threads could have run; for --stats.

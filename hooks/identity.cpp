@@ -1,4 +1,8 @@
-// User and group ids (setuid(2) and its family, setgroups(2)).
+// Who a thread is to the kernel: user and group ids (setuid(2) and its family), and calls that take
+// a thread id (sched_setaffinity(2), setpriority(2), tgkill(2)).
+//
+// A green thread's id names nothing in the kernel; calls about it are calls about the one kernel
+// thread.
 //
 // To the kernel these belong to a thread; libc makes them the process's by a signal to every other
 // thread, whose handler it installs when it makes the first one. There is one kernel thread here,
@@ -7,10 +11,13 @@
 // refused) nothing is redirected, and libc's own functions do their work.
 
 #include <grp.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hooks/activate.h"
 #include "hooks/hook.h"
+#include "hooks/signal.h"
 
 using namespace green;
 
@@ -70,4 +77,64 @@ HOOK(int, setegid, (gid_t id), redirected) {
 
 HOOK(int, setgroups, (size_t count, const gid_t* groups), redirected) {
     return set_ids(original_setgroups(), SYS_setgroups, count, groups);
+}
+
+namespace {
+
+// The thread id that the kernel knows for one that gettid(2) has told the program.
+long to_kernel_tid(long tid) {
+    constexpr long least_green = 1L << 22;  // PID_MAX_LIMIT
+    return self != nullptr && tid >= least_green ? 0 : tid;
+}
+
+}  // namespace
+
+HOOK(int, sched_setaffinity, (pid_t tid, size_t size, const cpu_set_t* cpus), redirected) {
+    return static_cast<int>(
+        result(sys::invoke(SYS_sched_setaffinity, to_kernel_tid(tid), size, cpus)));
+}
+
+HOOK(int, sched_getaffinity, (pid_t tid, size_t size, cpu_set_t* cpus), redirected) {
+    long r = sys::invoke(SYS_sched_getaffinity, to_kernel_tid(tid), size, cpus);
+    if (r < 0) return static_cast<int>(result(r));
+    __builtin_memset(reinterpret_cast<char*>(cpus) + r, 0, size - static_cast<size_t>(r));
+    return 0;
+}
+
+HOOK(int, sched_setscheduler, (pid_t tid, int policy, const sched_param* p), redirected) {
+    return static_cast<int>(
+        result(sys::invoke(SYS_sched_setscheduler, to_kernel_tid(tid), policy, p)));
+}
+
+HOOK(int, sched_getscheduler, (pid_t tid), redirected) {
+    return static_cast<int>(result(sys::invoke(SYS_sched_getscheduler, to_kernel_tid(tid))));
+}
+
+HOOK(int, sched_setparam, (pid_t tid, const sched_param* p), redirected) {
+    return static_cast<int>(result(sys::invoke(SYS_sched_setparam, to_kernel_tid(tid), p)));
+}
+
+HOOK(int, sched_getparam, (pid_t tid, sched_param* p), redirected) {
+    return static_cast<int>(result(sys::invoke(SYS_sched_getparam, to_kernel_tid(tid), p)));
+}
+
+HOOK(int, setpriority, (__priority_which_t which, id_t who, int value), redirected) {
+    long id = which == PRIO_PROCESS ? to_kernel_tid(who) : static_cast<long>(who);
+    return static_cast<int>(result(sys::invoke(SYS_setpriority, which, id, value)));
+}
+
+HOOK(int, getpriority, (__priority_which_t which, id_t who), redirected) {
+    long id = which == PRIO_PROCESS ? to_kernel_tid(who) : static_cast<long>(who);
+    long r = sys::invoke(SYS_getpriority, which, id);
+    if (r < 0) return static_cast<int>(result(r));
+    constexpr int bias = 20;  // the kernel's answer is never negative (getpriority(2))
+    return bias - static_cast<int>(r);
+}
+
+HOOK(int, tgkill, (pid_t process, pid_t tid, int signal), redirected) {
+    Thread* t = self == nullptr ? nullptr : thread_by_tid(tid);
+    if (t == nullptr || process != sys::invoke(SYS_getpid)) {
+        return static_cast<int>(result(sys::invoke(SYS_tgkill, process, tid, signal)));
+    }
+    return static_cast<int>(result(-signal_thread(t, signal)));
 }

@@ -98,8 +98,24 @@ HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     }));
 }
 
+// At the current position these are readv and writev with flags; elsewhere they are for files.
+HOOK(ssize_t, preadv2, (int fd, const iovec* v, int count, off64_t offset, int flags), redirected) {
+    if (self != nullptr && offset == current_position && flags == 0)
+        return hook_readv(fd, v, count);
+    return result(sys::invoke(SYS_preadv2, fd, v, count, offset, 0, flags));
+}
+HOOK_ALIAS(preadv64v2, preadv2, redirected)
+
 HOOK(ssize_t, writev, (int fd, const iovec* v, int count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_writev, fd, v, count));
     if (count < 0 || count > IOV_MAX) return result(-EINVAL);
     return result(green_writev(fd, v, count));
 }
+
+HOOK(ssize_t, pwritev2, (int fd, const iovec* v, int count, off64_t offset, int flags),
+     redirected) {
+    if (self != nullptr && offset == current_position && flags == 0)
+        return hook_writev(fd, v, count);
+    return result(sys::invoke(SYS_pwritev2, fd, v, count, offset, 0, flags));
+}
+HOOK_ALIAS(pwritev64v2, pwritev2, redirected)

@@ -110,11 +110,22 @@ class Sets {
   public:
     Sets(int count, fd_set* r, fd_set* w, fd_set* e) : bytes_(words(count) * sizeof(long)) {
         fd_set* given[] = {r, w, e};
-        for (int i = 0; i < 3; ++i) {
+        if (count > usual) {  // programs may pass larger sets than FD_SETSIZE says
+            long memory = sys::invoke(SYS_mmap, nullptr, 3 * bytes_, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            large_ = sys::failed(memory) ? nullptr : reinterpret_cast<unsigned long*>(memory);
+            no_memory = large_ == nullptr;
+        }
+        for (int i = 0; i < 3 && !no_memory; ++i) {
             sets_[i] = reinterpret_cast<unsigned long*>(given[i]);
-            if (sets_[i] != nullptr) __builtin_memcpy(asked_[i], sets_[i], bytes_);
+            if (sets_[i] != nullptr) __builtin_memcpy(asked(i), sets_[i], bytes_);
         }
     }
+    ~Sets() {
+        if (large_ != nullptr) sys::invoke(SYS_munmap, large_, 3 * bytes_);
+    }
+    Sets(const Sets&) = delete;
+    Sets& operator=(const Sets&) = delete;
 
     long ask(int count) {
         restore();
@@ -124,7 +135,7 @@ class Sets {
 
     void restore() {
         for (int i = 0; i < 3; ++i) {
-            if (sets_[i] != nullptr) __builtin_memcpy(sets_[i], asked_[i], bytes_);
+            if (sets_[i] != nullptr) __builtin_memcpy(sets_[i], asked(i), bytes_);
         }
     }
 
@@ -133,29 +144,37 @@ class Sets {
         uint32_t events = 0;
         for (int i = 0; i < 3; ++i) {
             bool set = sets_[i] != nullptr &&
-                       (asked_[i][fd / bits_per_word] >> (fd % bits_per_word) & 1) != 0;
+                       (asked(i)[fd / bits_per_word] >> (fd % bits_per_word) & 1) != 0;
             if (set) events |= bits[i];
         }
         return events;
     }
 
-    static constexpr int most = FD_SETSIZE;
+    bool no_memory = false;
 
   private:
     static constexpr int bits_per_word = 64;
+    static constexpr int usual = FD_SETSIZE;
+    unsigned long* asked(int i) {
+        return large_ != nullptr ? large_ + i * (bytes_ / sizeof(long)) : asked_[i];
+    }
+    const unsigned long* asked(int i) const { return const_cast<Sets*>(this)->asked(i); }
     static size_t words(int count) {
         return static_cast<size_t>(count + bits_per_word - 1) / bits_per_word;
     }
     size_t bytes_;
-    unsigned long* sets_[3];
-    unsigned long asked_[3][most / bits_per_word];
+    unsigned long* sets_[3] = {};
+    unsigned long* large_ = nullptr;
+    unsigned long asked_[3][usual / bits_per_word];
 };
 
 long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline,
                   bool no_wait) {
     if (count < 0) return -EINVAL;
-    if (count > Sets::most) count = Sets::most;
+    constexpr int most = 1 << 20;  // the kernel looks no further than the descriptor table either
+    if (count > most) count = most;
     Sets sets(count, r, w, e);
+    if (sets.no_memory) return -ENOMEM;
     unsigned wanted = 0;
     for (int fd = 0; fd < count; ++fd) wanted += sets.events(fd) != 0 ? 1 : 0;
     long got = ask_and_wait(

@@ -445,6 +445,8 @@ bool run_due_signals(bool restartable) {
     return ends;
 }
 
+int signal_thread(Thread* t, int signal) { return send_to_thread(t, signal, SI_TKILL, {}); }
+
 void signals_fix_frame(void* context) {
     to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);
 }

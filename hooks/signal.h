@@ -29,6 +29,9 @@ class MaskDuringCall {
     bool changed_ = false;
 };
 
+// pthread_kill(3) for a green thread: 0 or an error number.
+int signal_thread(Thread* thread, int signal);
+
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.
 void signals_fix_frame(void* context);

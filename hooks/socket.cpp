@@ -79,8 +79,10 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
 // and leaves the socket in the state that a blocking call would; SO_ERROR would only tell.
 long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadline deadline) {
     FdState* s = fd_state(fd);
+    uint32_t generation = s->generation;
     while (!ready_now(fd, EPOLLOUT)) {
         Wake why = wait_fd(fd, EPOLLOUT, deadline);
+        if (s->generation != generation) return -EBADF;
         if (why == Wake::timed_out) return -EINPROGRESS;
         if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
             return -EINTR;

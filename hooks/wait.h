@@ -173,6 +173,7 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
             uint64_t timeout = fd_timeout(fd, s, direction);
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
         }
+        uint32_t generation = s->generation;
         Wake why = direction == out && ready_now(fd, EPOLLOUT)
                        ? pause_until(&nap, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
@@ -180,6 +181,7 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
         if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
             return -EINTR;
         }
+        if (s->generation != generation) return -EBADF;  // closed meanwhile; a stranger's by now
     }
 }
 

@@ -178,7 +178,7 @@ void fd_forget(int fd) {
         epoll_event unused = {};
         loop_epoll_ctl(EPOLL_CTL_DEL, fd, &unused);
     }
-    if (s->kind == FdKind::unknown && !s->registered) return;
+    if (s->kind == FdKind::unknown && !s->registered && s->waiters == nullptr) return;
     FdWait* waiters = s->waiters;
     uint32_t generation = s->generation + 1;
     *s = {};

@@ -185,13 +185,16 @@ bool loop_owns_fd(int fd) { return fd >= 0 && (fd == epoll_fd || fd == libev_fd 
 int move_fd_high(int fd) {
     if (fd < 0) return fd;
     // Above the soft limit, where the program's own numbers cannot reach; the limit is lifted for
-    // this one call if the hard one allows it, else the highest numbers must do.
+    // this one call if the hard one allows it, else the highest numbers must do. No higher than is
+    // needed: the kernel's table reaches up to the highest number, and every fork copies it.
+    constexpr rlim_t room = 64, high_enough = 65536;
     rlimit limit = {};
     sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-    constexpr rlim_t room = 64;
     rlim_t from = limit.rlim_cur > 2 * room ? limit.rlim_cur - room : 3;
     bool lifted = false;
-    if (limit.rlim_max - room >= limit.rlim_cur && limit.rlim_cur < (1U << 20) - room) {
+    if (limit.rlim_cur > high_enough) {
+        from = high_enough;
+    } else if (limit.rlim_max - room >= limit.rlim_cur) {
         rlimit higher = {limit.rlim_cur + room, limit.rlim_max};
         lifted = !sys::failed(sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, &higher, nullptr));
         if (lifted) from = limit.rlim_cur;

@@ -146,6 +146,12 @@ Thread* thread_of(void* block) { return *thread_local_in(block, &owner); }
 
 Thread* threads_alive() { return alive; }
 
+Thread* thread_by_tid(pid_t tid) {
+    Thread* t = alive;
+    while (t != nullptr && t->tid != tid) t = t->next_alive;
+    return t;
+}
+
 void threads_abandon_others() {
     Thread* me = owner;
     for (Thread* t = alive; t != nullptr;) {

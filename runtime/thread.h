@@ -127,6 +127,9 @@ void thread_release(Thread* thread);
 // reused).
 Thread* thread_of(void* block);
 
+// The live thread with an id that gettid(2) tells, or null. Looks at all of them.
+Thread* thread_by_tid(pid_t tid);
+
 // All that are alive, the program's first thread among them.
 Thread* threads_alive();
 

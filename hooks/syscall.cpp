@@ -5,9 +5,10 @@
 // those are sent there. All else is the plain system call.
 
 #include <linux/futex.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+
+#include <utility>
 
 #include "hooks/hooks.h"
 #include "hooks/wait.h"
@@ -30,6 +31,15 @@ sys::Deadline futex_deadline(const FutexArguments& a, int command) {
     if (command == FUTEX_WAIT) return deadline_in(a.timeout);
     clockid_t clock = (a.operation & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
     return deadline_at(clock, a.timeout);
+}
+
+template <class T>
+T word_as(long word) {
+    if constexpr (std::is_pointer_v<T>) {
+        return reinterpret_cast<T>(word);
+    } else {
+        return static_cast<T>(word);
+    }
 }
 
 long futex_wait(const FutexArguments& a, int command) {
@@ -155,39 +165,65 @@ long green_futex(const FutexArguments& a) {
     }
 }
 
+// Calls a hook with arguments that came as machine words.
+template <class Result, class... Parameters, size_t... I>
+long call_with(Result (*hook)(Parameters...), const long* a, std::index_sequence<I...>) {
+    return static_cast<long>(hook(word_as<Parameters>(a[I])...));
+}
+template <class Result, class... Parameters>
+long call_with(Result (*hook)(Parameters...), const long* a) {
+    return call_with(hook, a, std::index_sequence_for<Parameters...>());
+}
+
 // A system call by number that has a hook of its own. False: it has none.
 bool by_hook(long number, const long* a, long* r) {
     switch (number) {
+#define GREEN_NUMBER(name)              \
+    case SYS_##name:                    \
+        *r = call_with(hook_##name, a); \
+        return true;
+        GREEN_NUMBER(read)
+        GREEN_NUMBER(write)
+        GREEN_NUMBER(readv)
+        GREEN_NUMBER(writev)
+        GREEN_NUMBER(close)
+        GREEN_NUMBER(dup)
+        GREEN_NUMBER(dup2)
+        GREEN_NUMBER(dup3)
+        GREEN_NUMBER(close_range)
+        GREEN_NUMBER(socket)
+        GREEN_NUMBER(connect)
+        GREEN_NUMBER(accept)
+        GREEN_NUMBER(accept4)
+        GREEN_NUMBER(recvfrom)
+        GREEN_NUMBER(sendto)
+        GREEN_NUMBER(recvmsg)
+        GREEN_NUMBER(sendmsg)
+        GREEN_NUMBER(poll)
+        GREEN_NUMBER(ppoll)
+        GREEN_NUMBER(select)
+        GREEN_NUMBER(epoll_wait)
+        GREEN_NUMBER(epoll_pwait)
+        GREEN_NUMBER(nanosleep)
+        GREEN_NUMBER(sched_yield)
+        GREEN_NUMBER(gettid)
+        GREEN_NUMBER(wait4)
+        GREEN_NUMBER(tgkill)
+        GREEN_NUMBER(flock)
+        GREEN_NUMBER(fsync)
+#undef GREEN_NUMBER
+        case SYS_fcntl:
+            *r = hook_fcntl(static_cast<int>(a[0]), static_cast<int>(a[1]), a[2]);
+            return true;
+        case SYS_clock_nanosleep: {  // libc's function returns the error
+            int error = call_with(hook_clock_nanosleep, a);
+            *r = result(-error);
+            return true;
+        }
         case SYS_futex:
-            *r = result(
-                green_futex({reinterpret_cast<uint32_t*>(a[0]), static_cast<int>(a[1]),
-                             static_cast<uint32_t>(a[2]), reinterpret_cast<const timespec*>(a[3]),
-                             reinterpret_cast<uint32_t*>(a[4]), static_cast<uint32_t>(a[5])}));
-            return true;
-        case SYS_gettid:
-            *r = self->tid;
-            return true;
-        case SYS_read:
-            *r = hook_read(static_cast<int>(a[0]), reinterpret_cast<void*>(a[1]),
-                           static_cast<size_t>(a[2]));
-            return true;
-        case SYS_write:
-            *r = hook_write(static_cast<int>(a[0]), reinterpret_cast<const void*>(a[1]),
-                            static_cast<size_t>(a[2]));
-            return true;
-        case SYS_close:
-            *r = hook_close(static_cast<int>(a[0]));
-            return true;
-        case SYS_nanosleep:
-            *r = hook_nanosleep(reinterpret_cast<const timespec*>(a[0]),
-                                reinterpret_cast<timespec*>(a[1]));
-            return true;
-        case SYS_poll:
-            *r = hook_poll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]),
-                           static_cast<int>(a[2]));
-            return true;
-        case SYS_sched_yield:
-            *r = hook_sched_yield();
+            *r = result(green_futex({word_as<uint32_t*>(a[0]), word_as<int>(a[1]),
+                                     word_as<uint32_t>(a[2]), word_as<const timespec*>(a[3]),
+                                     word_as<uint32_t*>(a[4]), word_as<uint32_t>(a[5])}));
             return true;
         default:
             return false;
