@@ -2,7 +2,7 @@
  * addresses, wrong kinds and lengths, at once, with other threads about. (A call that looks at its
  * arguments before the kernel does must neither crash nor wait.)
  *
- * PARITY: switches=5 threads=1 */
+ * PARITY: switches=5 threads=1 kernel_threads=9 */
 #include "parity.h"
 
 #include <sys/epoll.h>

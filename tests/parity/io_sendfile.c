@@ -1,7 +1,7 @@
 /* sendfile and splice to slow readers: a big file through a socket in one loop, with and
  * without an offset; pipes in between; O_NONBLOCK of the target untouched and respected.
  *
- * PARITY: switches=10 threads=4 */
+ * PARITY: switches=10 threads=4 kernel_threads=9 */
 #include "parity.h"
 
 #include <sys/sendfile.h>

@@ -105,7 +105,7 @@ def redis():
             run("redis-cli", "-p", port, "shutdown", "nosave", green=green)
             status = server.wait(20)
         assert status == 0, f"{server} ended with {status}: {server.output[-1000:]}"
-        server.check_green(threads=3)
+        server.check_green(threads=3, helpers=2)  # appendfsync
         transcripts.append(transcript)
     expect_equal(*transcripts, "what redis-cli saw")
 
