@@ -50,9 +50,9 @@ int green_barrier_wait(Barrier* b) {
     return 0;
 }
 
-// One that processes share is waited on by glibc's own rules, so that native processes can take part:
-// `in` and `out` count arrivals and departures for ever, current_round is how many arrivals may go.
-// Nobody in another process wakes us, hence the naps.
+// One that processes share is waited on by glibc's own rules, so that native processes can take
+// part: `in` and `out` count arrivals and departures for ever, current_round is how many arrivals
+// may go. Nobody in another process wakes us, hence the naps.
 int shared_barrier_wait(Barrier* b) {
     unsigned arrival = __atomic_add_fetch(&b->in, 1, __ATOMIC_ACQ_REL);
     unsigned round = __atomic_load_n(&b->current_round, __ATOMIC_RELAXED);

@@ -119,8 +119,7 @@ HOOK(int, dup, (int fd), redirected) {
 }
 
 HOOK(int, dup2, (int from, int to), redirected) {
-    if (self == nullptr || from == to)
-        return static_cast<int>(result(sys::invoke(SYS_dup2, from, to)));
+    if (self == nullptr || from == to) return static_cast<int>(result(sys::dup2(from, to)));
     return static_cast<int>(result(green_dup3(from, to, 0)));
 }
 HOOK_ALIAS(__dup2, dup2, redirected)

@@ -95,8 +95,7 @@ uint32_t to_epoll(short events) {
 
 long green_poll(pollfd* fds, nfds_t count, sys::Deadline deadline, bool no_wait) {
     return ask_and_wait(
-        deadline, no_wait, static_cast<unsigned>(count),
-        [=] { return sys::invoke(SYS_poll, fds, count, 0); },
+        deadline, no_wait, static_cast<unsigned>(count), [=] { return sys::poll(fds, count, 0); },
         [=](Waits& waits) {
             for (unsigned i = 0; i < count; ++i) {
                 waits[i].fd = fds[i].fd;
@@ -200,7 +199,7 @@ void tell_time_left(sys::Deadline deadline, timeval* t) {
 
 long green_epoll_wait(int fd, epoll_event* events, int max, sys::Deadline deadline, bool no_wait) {
     return ask_and_wait(
-        deadline, no_wait, 1, [=] { return sys::invoke(SYS_epoll_wait, fd, events, max, 0); },
+        deadline, no_wait, 1, [=] { return sys::epoll_wait(fd, events, max, 0); },
         [=](Waits& waits) {
             waits[0].fd = fd;
             waits[0].events = EPOLLIN;
@@ -216,8 +215,7 @@ bool is_zero(const timespec* t) { return t != nullptr && t->tv_sec == 0 && t->tv
 }  // namespace
 
 HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
-    if (self == nullptr)
-        return static_cast<int>(result(sys::invoke(SYS_poll, fds, count, timeout)));
+    if (self == nullptr) return static_cast<int>(result(sys::poll(fds, count, timeout)));
     return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
 }
 HOOK_ALIAS(__poll, poll, redirected)
@@ -249,7 +247,7 @@ HOOK(int, __ppoll_chk,
 
 HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout), redirected) {
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_select, count, r, w, e, timeout)));
+        return static_cast<int>(result(sys::select(count, r, w, e, timeout)));
     }
     if (timeout == nullptr) {
         return static_cast<int>(result(green_select(count, r, w, e, sys::never, false)));
@@ -285,7 +283,7 @@ HOOK(int, pselect,
 HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redirected) {
     if (in_loop()) return loop_poll(fd, events, max, timeout);
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_epoll_wait, fd, events, max, timeout)));
+        return static_cast<int>(result(sys::epoll_wait(fd, events, max, timeout)));
     }
     return static_cast<int>(
         result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));

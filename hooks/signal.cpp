@@ -66,7 +66,11 @@ struct Action {
     void (*restorer)();
     Mask mask;
 };
+#if defined(__x86_64__)
 constexpr unsigned long sa_restorer = 0x04000000;
+#else
+constexpr unsigned long sa_restorer = 0;  // the kernel has a return of its own, in the vDSO
+#endif
 
 struct Queued {
     siginfo_t info;

@@ -188,7 +188,6 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(writev)
         GREEN_NUMBER(close)
         GREEN_NUMBER(dup)
-        GREEN_NUMBER(dup2)
         GREEN_NUMBER(dup3)
         GREEN_NUMBER(close_range)
         GREEN_NUMBER(socket)
@@ -199,10 +198,7 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(sendto)
         GREEN_NUMBER(recvmsg)
         GREEN_NUMBER(sendmsg)
-        GREEN_NUMBER(poll)
         GREEN_NUMBER(ppoll)
-        GREEN_NUMBER(select)
-        GREEN_NUMBER(epoll_wait)
         GREEN_NUMBER(epoll_pwait)
         GREEN_NUMBER(nanosleep)
         GREEN_NUMBER(sched_yield)
@@ -211,6 +207,12 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(tgkill)
         GREEN_NUMBER(flock)
         GREEN_NUMBER(fsync)
+#if defined(SYS_poll)  // newer architectures have only their successors
+        GREEN_NUMBER(dup2)
+        GREEN_NUMBER(poll)
+        GREEN_NUMBER(select)
+        GREEN_NUMBER(epoll_wait)
+#endif
 #undef GREEN_NUMBER
         case SYS_fcntl:
             *r = hook_fcntl(static_cast<int>(a[0]), static_cast<int>(a[1]), a[2]);

@@ -2,6 +2,8 @@
 // interrupted wait means.
 #pragma once
 
+#include <poll.h>
+
 #include "hooks/hook.h"
 #include "hooks/preempt.h"
 #include "hooks/signal.h"
@@ -56,11 +58,8 @@ inline sys::Deadline deadline_at(clockid_t clock, const timespec* absolute) {
 
 // Asks the kernel whether a descriptor is ready, without waiting.
 inline bool ready_now(int fd, short events) {
-    struct {
-        int fd;
-        short events, revents;
-    } p = {fd, events, 0};
-    return sys::invoke(SYS_poll, &p, 1, 0) != 0;
+    pollfd p = {fd, events, 0};
+    return sys::poll(&p, 1, 0) != 0;
 }
 
 constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT; }

@@ -14,8 +14,8 @@
 namespace green {
 
 namespace {
-constexpr int arch_set_fs = 0x1002;
-constexpr int arch_get_fs = 0x1003;
+[[maybe_unused]] constexpr int arch_set_fs = 0x1002;
+[[maybe_unused]] constexpr int arch_get_fs = 0x1003;
 }  // namespace
 
 const char* context_prepare() {

@@ -96,7 +96,7 @@ bool was_missed(const YoungWait& y) {
         if (y.waits[i].fd < 0) continue;
         pollfd p = {y.waits[i].fd, static_cast<short>(y.waits[i].events), 0};
         FdState* s = fd_state(p.fd);
-        if (sys::invoke(SYS_poll, &p, 1, 0) == 0) {
+        if (sys::poll(&p, 1, 0) == 0) {
             if (s->registered) register_fd(p.fd, s, EPOLL_CTL_MOD);
         } else {
             s->registered = s->drained[in] = s->drained[out] = false;

@@ -35,7 +35,7 @@ long wait_for_events(uint64_t limit) {
         // Rounded up: to wake early would be to wake in vain.
         uint64_t ms = limit == sys::never ? 0 : (limit + sys::millisecond - 1) / sys::millisecond;
         int timeout = limit == sys::never ? -1 : static_cast<int>(ms < 3600000 ? ms : 3600000);
-        n = sys::invoke(SYS_epoll_wait, epoll_fd, ready, batch, timeout);
+        n = sys::epoll_wait(epoll_fd, ready, batch, timeout);
     } else {
         timespec t = sys::to_timespec(limit == sys::never ? 0 : limit);
         n = sys::invoke(SYS_epoll_pwait2, epoll_fd, ready, batch,
@@ -142,7 +142,7 @@ int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
     int libevs_own = 0;
     for (long i = 0; i < n; ++i) {
         if (ready[i].data.u64 == is_libev) {
-            long own = sys::invoke(SYS_epoll_wait, fd, events, max, 0);
+            long own = sys::epoll_wait(fd, events, max, 0);
             libevs_own = own < 0 ? 0 : static_cast<int>(own);
         } else if (ready[i].data.u64 == is_wake) {
             uint64_t count;

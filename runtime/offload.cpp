@@ -83,21 +83,9 @@ Job* take_job() {
     }
 }
 
-// clone(2) with a stack and a thread block of the helper's own. Negative: a negated errno.
-long start_helper() {
+// clone(2) onto a stack that begins with the address of the child's function.
+long clone_helper(uintptr_t top, char* tls) {
 #if defined(__x86_64__)
-    size_t block = thread_block_size();
-    size_t bytes = (helper_stack + block + 4095) & ~size_t{4095};
-    long memory = sys::invoke(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (sys::failed(memory)) return memory;
-    char* tls = thread_block_of_helper(reinterpret_cast<char*>(memory) + bytes - block);
-    // The entry function's address is popped, and then called with the stack aligned to 16.
-    auto top = ((static_cast<uintptr_t>(memory) + bytes - block) & ~uintptr_t{63}) - sizeof(void*);
-    *reinterpret_cast<void**>(top) = reinterpret_cast<void*>(helper_main);
-
-    uint64_t before = 0;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all_signals, &before, mask_size);
     long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
                  CLONE_SETTLS;
     long result;
@@ -115,12 +103,31 @@ long start_helper() {
         : "=a"(result)
         : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0L), "r"(child_tid), "r"(tls_register)
         : "rcx", "r11", "memory");
+    return result;
+#else
+    (void)top, (void)tls;
+    return -ENOSYS;
+#endif
+}
+
+// A helper with a stack and a thread block of its own. Negative: a negated errno.
+long start_helper() {
+    size_t block = thread_block_size();
+    size_t bytes = (helper_stack + block + 4095) & ~size_t{4095};
+    long memory = sys::invoke(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (sys::failed(memory)) return memory;
+    char* tls = thread_block_of_helper(reinterpret_cast<char*>(memory) + bytes - block);
+    // The entry function's address is popped, and then called with the stack aligned to 16.
+    auto top = ((static_cast<uintptr_t>(memory) + bytes - block) & ~uintptr_t{63}) - sizeof(void*);
+    *reinterpret_cast<void**>(top) = reinterpret_cast<void*>(helper_main);
+
+    uint64_t before = 0;
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all_signals, &before, mask_size);
+    long result = clone_helper(top, tls);
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, mask_size);
     if (sys::failed(result)) sys::invoke(SYS_munmap, memory, bytes);
     return result;
-#else
-    return -ENOSYS;
-#endif
 }
 
 // Whether somebody will take the job that is about to be queued.

@@ -325,8 +325,8 @@ bool thread_block_redirect_main_exit(void (*landing)()) {
     constexpr int saved_pc = 7, rotation = 17;
     uintptr_t guard = field<TcbHead>(me, 0).pointer_guard;
     uintptr_t pc = reinterpret_cast<uintptr_t>(landing) ^ guard;
-    frame->__cancel_jmp_buf[0].__cancel_jmp_buf[saved_pc] =
-        static_cast<long>(pc << rotation | pc >> (64 - rotation));
+    auto* registers = reinterpret_cast<uintptr_t*>(frame->__cancel_jmp_buf);
+    registers[saved_pc] = pc << rotation | pc >> (64 - rotation);
     return true;
 }
 

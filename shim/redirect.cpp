@@ -99,7 +99,9 @@ void write_jump(unsigned char* at, const void* target) {
 }  // namespace
 
 const char* redirect_libc() {
-#if defined(__x86_64__)
+#if !defined(__x86_64__)
+    return "this CPU is not supported";
+#endif
     void* libc = libc_handle();
     if (libc == nullptr) return "the C library is not libc.so.6";
     static Entry entries[most_entries];
@@ -125,9 +127,6 @@ const char* redirect_libc() {
     redirected_entries = static_cast<int>(count);
     entries_redirected = true;
     return nullptr;
-#else
-    return "this CPU is not supported";
-#endif
 }
 
 }  // namespace green

@@ -98,7 +98,7 @@ void add_table(Text* text) {
     text->add("libgreen: %s, process %ld\n", program_invocation_short_name,
               sys::invoke(SYS_getpid));
     if (stats.threads_made == 0) {
-        text->add("  no thread was made: the library stayed dormant\n");
+        text->add("  no green thread was made: the library stayed dormant\n");
         return;
     }
     auto row = [text](const char* what, uint64_t value) {

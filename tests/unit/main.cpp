@@ -27,7 +27,7 @@ int libc_result(long r) {
 extern "C" __attribute__((visibility("default"))) int epoll_wait(int fd, epoll_event* events,
                                                                  int max, int timeout) {
     if (green::in_loop()) return green::loop_poll(fd, events, max, timeout);
-    return libc_result(green::sys::invoke(SYS_epoll_wait, fd, events, max, timeout));
+    return libc_result(green::sys::epoll_wait(fd, events, max, timeout));
 }
 
 extern "C" __attribute__((visibility("default"))) int epoll_create1(int flags) noexcept {
