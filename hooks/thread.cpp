@@ -11,12 +11,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <threads.h>
 
 #include "hooks/activate.h"
+#include "hooks/inline_futex.h"
 #include "hooks/preempt.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
@@ -172,6 +174,19 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     return 0;
 }
 
+// Before the first green thread there is still the way back: the program runs natively. Later there
+// is only a warning.
+void warn_of_inline_futex(const char* object) {
+    char reason[512];
+    snprintf(reason, sizeof reason, "%s waits with futex calls of its own", object);
+    if (self == nullptr) return refuse(reason);
+    static bool warned = false;
+    if (!warned && warnings) {
+        dprintf(2, "libgreen: %s and may stop the process; try OMP_NUM_THREADS=1\n", reason);
+    }
+    warned = true;
+}
+
 // Whether libc's own function is to deal with this thread.
 bool native_thread(pthread_t t) { return owner == nullptr || to_thread(t) == nullptr; }
 
@@ -214,6 +229,8 @@ void exit_thread(void* value) {
 HOOK(int, pthread_create,
      (pthread_t * made, const pthread_attr_t* attr, void* (*routine)(void*), void* argument),
      redirected) {
+    const char* waits_alone = inline_futex_in(__builtin_return_address(0));
+    if (waits_alone != nullptr) warn_of_inline_futex(waits_alone);
     if (!activate()) {
         // Once libc's entry leads here there is no way back to it.
         if (entries_redirected) return EAGAIN;
