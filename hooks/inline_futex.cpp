@@ -8,6 +8,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "hooks/program_code.h"
 #include "runtime/sys.h"
 
 namespace green {
@@ -65,6 +66,8 @@ const char* inline_futex_in(const void* caller) {
     for (int i = 0; i < seen_count; ++i) {
         if (pc >= seen[i].first && pc < seen[i].end) return seen[i].name;
     }
+    if (seen_count == 0) program_code_prepare();
+    if (!in_program_code(pc)) return nullptr;  // libc's own threads, and ours
     int before = seen_count;
     dl_iterate_phdr(search_object, &pc);
     return seen_count > before ? seen[before].name : nullptr;
