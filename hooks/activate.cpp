@@ -23,6 +23,7 @@ unsigned long default_stack_size = 0;
 namespace {
 
 bool seen_before = false;
+long active_process = 0;
 
 void parent_after_fork() {
     if (self != nullptr) fd_forked();
@@ -52,6 +53,8 @@ const char* first_activation() {
 
 void watch_forks() { pthread_atfork(nullptr, parent_after_fork, child_after_fork); }
 
+bool in_spawned_child() { return self != nullptr && sys::invoke(SYS_getpid) != active_process; }
+
 void refuse(const char* reason) {
     if (!enabled) return;
     enabled = false;
@@ -72,6 +75,7 @@ bool activate() {
         refuse(problem);
         return false;
     }
+    active_process = sys::invoke(SYS_getpid);
     signals_activate();
     return true;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hooks/activate.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 #include "runtime/offload.h"
@@ -87,7 +88,7 @@ HOOK(int, close, (int fd), redirected) {
 HOOK_ALIAS(__close, close, redirected)
 
 INTERNAL_HOOK(int, __close_nocancel, (int fd)) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+    if (self == nullptr || in_spawned_child()) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
     return static_cast<int>(result(green_close(fd)));
 }
 
@@ -119,8 +120,8 @@ HOOK(int, dup, (int fd), redirected) {
 }
 
 HOOK(int, dup2, (int from, int to), redirected) {
-    if (self == nullptr || from == to) return static_cast<int>(result(sys::dup2(from, to)));
-    return static_cast<int>(result(green_dup3(from, to, 0)));
+    bool plain = self == nullptr || from == to || in_spawned_child();
+    return static_cast<int>(result(plain ? sys::dup2(from, to) : green_dup3(from, to, 0)));
 }
 HOOK_ALIAS(__dup2, dup2, redirected)
 

@@ -23,6 +23,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "hooks/activate.h"
 #include "hooks/program_code.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
@@ -300,14 +301,15 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sa_restorer,
                     green_restore_frame, to_mask(&act->sa_mask)};
-        if (active && self != nullptr && is_handler(a) && (faults & bit(signal)) == 0) {
+        bool in_child = self == nullptr || in_spawned_child();
+        if (active && !in_child && is_handler(a) && (faults & bit(signal)) == 0) {
             if (signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
             actions[signal] = a;
             install_ours(signal);
         } else {
             r = set_action(signal, &a, nullptr);
             if (r < 0) return r;
-            if (!active || self != nullptr) ours &= ~bit(signal);
+            if (!active || !in_child) ours &= ~bit(signal);
         }
     }
     if (old != nullptr) {
@@ -559,7 +561,8 @@ HOOK(sighandler_t, signal, (int signal, sighandler_t handler), redirected) {
 }
 
 HOOK(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old), redirected) {
-    if (self != nullptr) return static_cast<int>(-green_sigmask(how, set, old));
+    bool green = self != nullptr && !in_spawned_child();
+    if (green) return static_cast<int>(-green_sigmask(how, set, old));
     Mask m = set == nullptr ? 0 : to_mask(set) & ~(bit(32) | bit(33));
     if (old != nullptr) sigemptyset(old);
     return static_cast<int>(
