@@ -8,9 +8,9 @@ namespace green {
 // missing something (said once on stderr). Calls malloc.
 bool activate();
 
-// Whether the caller is a child of posix_spawn(3), of which system(3) and popen(3) are made inside libc:
-// it runs in this process's memory, with its `self`, and must not touch what it finds there. For the
-// hooks that libc's code in such a child calls; costs a getpid(2).
+// Whether the caller is a child of posix_spawn(3), of which system(3) and popen(3) are made inside
+// libc: it runs in this process's memory, with its `self`, and must not touch what it finds there.
+// For the hooks that libc's code in such a child calls; costs a getpid(2).
 bool in_spawned_child();
 
 // Set by shim/: what goes with the first activation of a process (libc's entries are redirected

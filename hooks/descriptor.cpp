@@ -88,7 +88,8 @@ HOOK(int, close, (int fd), redirected) {
 HOOK_ALIAS(__close, close, redirected)
 
 INTERNAL_HOOK(int, __close_nocancel, (int fd)) {
-    if (self == nullptr || in_spawned_child()) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+    if (self == nullptr || in_spawned_child())
+        return static_cast<int>(result(sys::invoke(SYS_close, fd)));
     return static_cast<int>(result(green_close(fd)));
 }
 

@@ -451,7 +451,9 @@ bool run_due_signals(bool restartable) {
     return ends;
 }
 
-int signal_thread(Thread* t, int signal) { return send_to_thread(t, signal, SI_TKILL, {}); }
+int signal_thread(Thread* t, int signal, int code, sigval value) {
+    return send_to_thread(t, signal, code, value);
+}
 
 void signals_fix_frame(void* context) {
     to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "hooks/activate.h"
 #include "runtime/thread.h"
 
 namespace green {
@@ -30,7 +31,7 @@ class MaskDuringCall {
 };
 
 // pthread_kill(3) for a green thread: 0 or an error number.
-int signal_thread(Thread* thread, int signal);
+int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});
 
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.
@@ -42,7 +43,7 @@ void mask_to_kernel();
 void mask_from_kernel();
 class OwnMaskInKernel {
   public:
-    OwnMaskInKernel() : mine_(self != nullptr) {
+    OwnMaskInKernel() : mine_(self != nullptr && !in_spawned_child()) {
         if (mine_) mask_to_kernel();
     }
     ~OwnMaskInKernel() {

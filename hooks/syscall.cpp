@@ -214,6 +214,10 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(epoll_wait)
 #endif
 #undef GREEN_NUMBER
+        case SYS_tkill:
+            *r = hook_tgkill(static_cast<pid_t>(sys::invoke(SYS_getpid)), word_as<pid_t>(a[0]),
+                             word_as<int>(a[1]));
+            return true;
         case SYS_fcntl:
             *r = hook_fcntl(static_cast<int>(a[0]), static_cast<int>(a[1]), a[2]);
             return true;

@@ -2,6 +2,7 @@
 
 #include <threads.h>
 
+#include "hooks/hooks.h"
 #include "hooks/wait.h"
 
 using namespace green;
@@ -53,6 +54,7 @@ HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, ti
      redirected) {
     if (clock == CLOCK_THREAD_CPUTIME_ID) return EINVAL;
     if (self == nullptr || !wall_clock(clock)) {
+        if (self != nullptr) count_native("clock_nanosleep");
         return static_cast<int>(-sys::invoke(SYS_clock_nanosleep, clock, flags, time, left));
     }
     return static_cast<int>(-green_nanosleep(clock, flags, time, left));

@@ -1,9 +1,9 @@
-// POSIX timers that run a function in a thread (timer_create(2) with SIGEV_THREAD).
+// POSIX timers that are about a thread: SIGEV_THREAD and SIGEV_THREAD_ID (timer_create(2)).
 //
-// libc serves these with a helper thread that the kernel must signal by its thread id, which no
-// green thread has. Here each is a timerfd(2) and a green thread that reads it and makes a thread
-// for each expiry, as sigevent(7) demands. All other timers are the kernel's, by libc's own
-// functions.
+// libc serves the former with a helper thread that the kernel must signal by its thread id, which
+// no green thread has. Here each is a timerfd(2) and a green thread that reads it and, for each
+// expiry, makes a thread, as sigevent(7) demands, or signals the one that was named. All other
+// timers are the kernel's, by libc's own functions.
 
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +12,7 @@
 
 #include "hooks/activate.h"
 #include "hooks/hooks.h"
+#include "hooks/signal.h"
 #include "hooks/wait.h"
 
 using namespace green;
@@ -34,6 +35,8 @@ struct ThreadTimer {
     void (*function)(sigval);
     sigval value;
     const pthread_attr_t* attributes;
+    int signal;    // for SIGEV_THREAD_ID
+    pid_t target;  // 0: run the function
     ThreadTimer* next;
 };
 ThreadTimer* timers_of_process = nullptr;
@@ -63,6 +66,11 @@ void* serve(void* argument) {
     uint64_t expiries;
     while (hook_read(timer->fd, &expiries, sizeof expiries) == sizeof expiries) {
         timer->overrun = static_cast<int>(expiries - 1);
+        if (timer->target != 0) {
+            Thread* t = thread_by_tid(timer->target);
+            if (t != nullptr) signal_thread(t, timer->signal, SI_TIMER, timer->value);
+            continue;
+        }
         auto* expiry = static_cast<Expiry*>(malloc(sizeof(Expiry)));
         if (expiry == nullptr) continue;  // an expiry is lost, as when no thread can be made
         *expiry = {timer->function, timer->value};
@@ -81,9 +89,15 @@ long make_timer(clockid_t clock, const sigevent& event, timer_t* id) {
     auto* timer = static_cast<ThreadTimer*>(malloc(sizeof(ThreadTimer)));
     pthread_t thread;
     if (timer != nullptr) {
-        *timer = {static_cast<int>(fd),          0,
-                  event.sigev_notify_function,   event.sigev_value,
-                  event.sigev_notify_attributes, timers_of_process};
+        *timer = {static_cast<int>(fd),
+                  0,
+                  event.sigev_notify_function,
+                  event.sigev_value,
+                  event.sigev_notify_attributes,
+                  event.sigev_signo,
+                  0,
+                  timers_of_process};
+        if (event.sigev_notify == SIGEV_THREAD_ID) timer->target = event._sigev_un._tid;
     }
     if (timer == nullptr || hook_pthread_create(&thread, nullptr, serve, timer) != 0) {
         free(timer);
@@ -100,7 +114,9 @@ long make_timer(clockid_t clock, const sigevent& event, timer_t* id) {
 
 HOOK(int, timer_create, (clockid_t clock, sigevent* event, timer_t* id), interposed) {
     bool in_thread = event != nullptr && event->sigev_notify == SIGEV_THREAD;
-    if (!in_thread || !activate()) return original_timer_create()(clock, event, id);
+    bool to_green = event != nullptr && event->sigev_notify == SIGEV_THREAD_ID && self != nullptr &&
+                    thread_by_tid(event->_sigev_un._tid) != nullptr;
+    if ((!in_thread && !to_green) || !activate()) return original_timer_create()(clock, event, id);
     return static_cast<int>(result(make_timer(clock, *event, id)));
 }
 

@@ -56,11 +56,6 @@ constexpr size_t resolver_state_size = 568;
 void thread_block_run_destructors();
 void thread_block_release_robust(void (*released)(void* mutex));
 
-// Puts what pthread_exit(3) needs into the calling thread's block: see its use in thread.cpp.
-struct ExitPoint {
-    void* saved[16];
-};
-
 // The main thread's pthread_exit ends in libc's start-up code, which would end the only kernel
 // thread. This makes it continue in `landing` (which must not return) with the stack unwound.
 // Called on the main thread. False if the start-up frame was not found.
