@@ -7,6 +7,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "hooks/hook.h"
 
@@ -34,6 +35,11 @@ GREEN_HOOK_IS(int, ppoll, (pollfd*, nfds_t, const timespec*, const sigset_t*))
 GREEN_HOOK_IS(int, select, (int, fd_set*, fd_set*, fd_set*, timeval*))
 GREEN_HOOK_IS(int, epoll_wait, (int, epoll_event*, int, int))
 GREEN_HOOK_IS(int, epoll_pwait, (int, epoll_event*, int, int, const sigset_t*))
+GREEN_HOOK_IS(int, pselect, (int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*))
+GREEN_HOOK_IS(int, epoll_pwait2, (int, epoll_event*, int, const timespec*, const sigset_t*))
+GREEN_HOOK_IS(ssize_t, preadv2, (int, const iovec*, int, off64_t, int))
+GREEN_HOOK_IS(ssize_t, pwritev2, (int, const iovec*, int, off64_t, int))
+GREEN_HOOK_IS(int, waitid, (idtype_t, id_t, siginfo_t*, int))
 GREEN_HOOK_IS(int, nanosleep, (const timespec*, timespec*))
 GREEN_HOOK_IS(int, clock_nanosleep, (clockid_t, int, const timespec*, timespec*))
 GREEN_HOOK_IS(int, sched_yield, ())

@@ -11,8 +11,8 @@ namespace green {
 
 namespace {
 
-const char* const library_names[] = {"libgreen.so", "libc.so.6",    "ld-linux",    "libev.so",
-                                     "libcares.so", "libstdc++.so", "libgcc_s.so", "linux-vdso"};
+const char* const library_names[] = {"libc.so.6",    "ld-linux",    "libev.so",  "libcares.so",
+                                     "libstdc++.so", "libgcc_s.so", "linux-vdso"};
 constexpr int most_libraries = 16;
 
 struct Range {
@@ -26,7 +26,6 @@ int add_library(dl_phdr_info* info, size_t, void*) {
     for (const char* name : library_names) {
         listed = listed || strstr(info->dlpi_name, name) != nullptr;
     }
-    if (!listed || range_count == most_libraries) return 0;
     Range r = {UINTPTR_MAX, 0};
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const auto& p = info->dlpi_phdr[i];
@@ -35,7 +34,10 @@ int add_library(dl_phdr_info* info, size_t, void*) {
         if (from < r.first) r.first = from;
         if (from + p.p_memsz > r.end) r.end = from + p.p_memsz;
     }
-    ranges[range_count++] = r;
+    // This library is known by where it is: it may have been given another name.
+    auto here = reinterpret_cast<uintptr_t>(&add_library);
+    listed = listed || (here >= r.first && here < r.end);
+    if (listed && range_count < most_libraries) ranges[range_count++] = r;
     return 0;
 }
 

@@ -207,6 +207,8 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(tgkill)
         GREEN_NUMBER(flock)
         GREEN_NUMBER(fsync)
+        GREEN_NUMBER(epoll_pwait2)
+        GREEN_NUMBER(waitid)
 #if defined(SYS_poll)  // newer architectures have only their successors
         GREEN_NUMBER(dup2)
         GREEN_NUMBER(poll)
@@ -214,6 +216,21 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(epoll_wait)
 #endif
 #undef GREEN_NUMBER
+        case SYS_preadv2:  // the kernel's offset comes in two words
+            *r = hook_preadv2(word_as<int>(a[0]), word_as<const iovec*>(a[1]), word_as<int>(a[2]),
+                              a[3], word_as<int>(a[5]));
+            return true;
+        case SYS_pwritev2:
+            *r = hook_pwritev2(word_as<int>(a[0]), word_as<const iovec*>(a[1]), word_as<int>(a[2]),
+                               a[3], word_as<int>(a[5]));
+            return true;
+        case SYS_pselect6: {  // its last argument points to a mask and its size
+            auto* mask = word_as<const sigset_t* const*>(a[5]);
+            *r = hook_pselect(word_as<int>(a[0]), word_as<fd_set*>(a[1]), word_as<fd_set*>(a[2]),
+                              word_as<fd_set*>(a[3]), word_as<const timespec*>(a[4]),
+                              mask == nullptr ? nullptr : *mask);
+            return true;
+        }
         case SYS_tkill:
             *r = hook_tgkill(static_cast<pid_t>(sys::invoke(SYS_getpid)), word_as<pid_t>(a[0]),
                              word_as<int>(a[1]));

@@ -40,7 +40,7 @@ long wait_for_events(uint64_t limit) {
         timespec t = sys::to_timespec(limit == sys::never ? 0 : limit);
         n = sys::invoke(SYS_epoll_pwait2, epoll_fd, ready, batch,
                         limit == sys::never ? nullptr : &t, nullptr, sizeof(sigset_t));
-        if (n == -ENOSYS) {
+        if (n == -ENOSYS || n == -EPERM) {  // an old kernel, or a sandbox that does not know it
             have_pwait2 = false;
             return wait_for_events(limit);
         }

@@ -3,7 +3,7 @@
 // A pairing heap whose nodes lie in the threads themselves: no memory to allocate when a thread
 // parks, O(1) to add, O(log n) amortised to remove. libev's own timers are not used for this
 // because its poll is rounded up to whole milliseconds, and usleep(100) must not take eleven times
-// as long as natively; libev_loop.cpp merges the two.
+// as long as natively; loop.cpp merges the two.
 #pragma once
 
 #include "runtime/sys.h"
