@@ -63,6 +63,23 @@ int kernel_threads() {
 
 uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 
+// The counters, told twice: by key for programs, by name for people.
+template <class Act>
+void for_each_counter(Act act) {
+    act("kernel_threads", "kernel threads", static_cast<uint64_t>(kernel_threads()));
+    act("threads_made", "green threads made", stats.threads_made);
+    act("threads_peak", "most alive at once", stats.threads_peak);
+    act("switches", "switches", stats.switches);
+    act("parks_fd", "waits for a descriptor", parks(Park::fd));
+    act("parks_addr", "waits for another thread", parks(Park::address));
+    act("parks_sleep", "sleeps", parks(Park::sleep));
+    act("offloaded", "calls on helper threads", stats.offloaded);
+    act("preemptions", "preemptions", stats.preemptions);
+    act("loop_polls", "polls of the kernel", stats.loop_polls);
+    act("missed_events", "events missed and found later", stats.missed_events);
+    act("redirected", "libc entries redirected", static_cast<uint64_t>(redirected_entries));
+}
+
 template <class Act>
 void for_each_native_call(Act act) {
     for (HookRow* row = hook_rows_begin; row != hook_rows_end; ++row) {
@@ -71,23 +88,11 @@ void for_each_native_call(Act act) {
 }
 
 void add_lines(Text* text) {
-    auto line = [text](const char* key, uint64_t value) {
+    text->add("program %s\npid %ld\nactive %d\n", program_invocation_short_name,
+              sys::invoke(SYS_getpid), stats.threads_made > 0 ? 1 : 0);
+    for_each_counter([&](const char* key, const char*, uint64_t value) {
         text->add("%s %llu\n", key, static_cast<unsigned long long>(value));
-    };
-    text->add("program %s\n", program_invocation_short_name);
-    line("pid", static_cast<uint64_t>(sys::invoke(SYS_getpid)));
-    line("active", stats.threads_made > 0 ? 1 : 0);
-    line("kernel_threads", static_cast<uint64_t>(kernel_threads()));
-    line("threads_made", stats.threads_made);
-    line("threads_peak", stats.threads_peak);
-    line("switches", stats.switches);
-    line("parks_fd", parks(Park::fd));
-    line("parks_addr", parks(Park::address));
-    line("parks_sleep", parks(Park::sleep));
-    line("offloaded", stats.offloaded);
-    line("preemptions", stats.preemptions);
-    line("loop_polls", stats.loop_polls);
-    line("missed_events", stats.missed_events);
+    });
     for_each_native_call([&](const char* name, uint64_t count) {
         text->add("native %s %llu\n", name, static_cast<unsigned long long>(count));
     });
@@ -101,21 +106,9 @@ void add_table(Text* text) {
         text->add("  no green thread was made: the library stayed dormant\n");
         return;
     }
-    auto row = [text](const char* what, uint64_t value) {
-        text->add("  %-36s %12llu\n", what, static_cast<unsigned long long>(value));
-    };
-    row("green threads made", stats.threads_made);
-    row("most alive at once", stats.threads_peak);
-    row("kernel threads", static_cast<uint64_t>(kernel_threads()));
-    row("switches", stats.switches);
-    row("waits for a descriptor", parks(Park::fd));
-    row("waits for another thread", parks(Park::address));
-    row("sleeps", parks(Park::sleep));
-    row("calls on helper threads", stats.offloaded);
-    row("preemptions", stats.preemptions);
-    row("polls of the kernel", stats.loop_polls);
-    row("events missed and found later", stats.missed_events);
-    row("libc entries redirected", static_cast<uint64_t>(redirected_entries));
+    for_each_counter([&](const char*, const char* name, uint64_t value) {
+        text->add("  %-36s %12llu\n", name, static_cast<unsigned long long>(value));
+    });
     for_each_native_call([&](const char* name, uint64_t count) {
         text->add("  handled natively: %-18s %12llu\n", name,
                   static_cast<unsigned long long>(count));
