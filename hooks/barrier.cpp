@@ -65,8 +65,7 @@ int shared_barrier_wait(Barrier* b) {
         }
     }
     while (__atomic_load_n(&b->current_round, __ATOMIC_ACQUIRE) < arrival) {
-        constexpr uint64_t step = 2 * sys::millisecond;
-        if (wait_address(b, sys::after(step)) == Wake::interrupted) run_due_signals(true);
+        if (wait_object(b, true, sys::never) == Wake::interrupted) run_due_signals(true);
     }
     __atomic_add_fetch(&b->out, 1, __ATOMIC_RELEASE);
     return arrival % b->count == 0 ? PTHREAD_BARRIER_SERIAL_THREAD : 0;

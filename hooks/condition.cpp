@@ -59,14 +59,7 @@ class Unlocked {
 };
 
 int wait_unlocked(pthread_cond_t* c, sys::Deadline deadline) {
-    if (shared_with_processes(c)) {
-        constexpr uint64_t step = 2 * sys::millisecond;
-        sys::Deadline again = sys::after(step);
-        Wake why = wait_address(c, again < deadline ? again : deadline);
-        if (why == Wake::interrupted) interruption_ends_call(true);
-        return why == Wake::timed_out && deadline <= again ? ETIMEDOUT : 0;
-    }
-    Wake why = wait_address(c, deadline);
+    Wake why = wait_object(c, shared_with_processes(c), deadline);
     // A signal handler's run is a spurious wake-up; a cancellation does not return.
     if (why == Wake::interrupted) interruption_ends_call(true);
     return why == Wake::timed_out ? ETIMEDOUT : 0;
@@ -84,10 +77,6 @@ int green_wait(pthread_cond_t* c, pthread_mutex_t* m, sys::Deadline deadline) {
     return relock_error != 0 ? relock_error : wait_result;
 }
 
-bool bad_time(const timespec* t) {
-    return t->tv_nsec < 0 || t->tv_nsec >= static_cast<long>(sys::second);
-}
-
 }  // namespace
 
 HOOK(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), interposed) {
@@ -98,14 +87,14 @@ HOOK(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), interpose
 HOOK(int, pthread_cond_timedwait, (pthread_cond_t * c, pthread_mutex_t* m, const timespec* time),
      interposed) {
     if (self == nullptr) return original_pthread_cond_timedwait()(c, m, time);
-    if (bad_time(time)) return EINVAL;
+    if (bad_nanoseconds(time)) return EINVAL;
     return green_wait(c, m, deadline_at(clock_of(c), time));
 }
 
 HOOK(int, pthread_cond_clockwait,
      (pthread_cond_t * c, pthread_mutex_t* m, clockid_t clock, const timespec* time), interposed) {
     if (self == nullptr) return original_pthread_cond_clockwait()(c, m, clock, time);
-    if (bad_time(time) || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)) return EINVAL;
+    if (bad_nanoseconds(time) || bad_clock(clock)) return EINVAL;
     return green_wait(c, m, deadline_at(clock, time));
 }
 

@@ -59,9 +59,8 @@ int lock_slowly(pthread_mutex_t* m, sys::Deadline deadline) {
     for (bool overtaken = false;; overtaken = true) {
         Wake why;
         if (shared_with_processes(m)) {
-            sys::Deadline again = sys::after(nap);
-            why = park(Park::address, again < deadline ? again : deadline);
-            if (why == Wake::timed_out && again < deadline) why = Wake::ready;
+            why = wait_a_slice(nap, deadline,
+                               [](sys::Deadline until) { return park(Park::address, until); });
             if (nap < 10 * sys::millisecond) nap *= 2;
         } else {
             why = wait_address(m, deadline, 0, overtaken);
@@ -82,7 +81,7 @@ int green_lock(pthread_mutex_t* m) {
 int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
     int error = try_lock(m);
     if (error != EBUSY) return error;
-    if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return EINVAL;
+    if (bad_nanoseconds(time)) return EINVAL;
     return lock_slowly(m, deadline_at(clock, time));
 }
 
@@ -141,7 +140,7 @@ HOOK_ALIAS(__pthread_mutex_trylock, pthread_mutex_trylock, interposed)
 HOOK(int, pthread_mutex_clocklock, (pthread_mutex_t * m, clockid_t clock, const timespec* time),
      interposed) {
     if (self == nullptr) return original_pthread_mutex_clocklock()(m, clock, time);
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
+    if (bad_clock(clock)) return EINVAL;
     return green_clocklock(m, clock, time);
 }
 

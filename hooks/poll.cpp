@@ -46,10 +46,11 @@ class Waits {
         for (unsigned i = 0; i < count_; ++i) {
             if (waits_[i].fd >= 0) all_watched = fd_watch(waits_[i].fd) && all_watched;
         }
+        if (all_watched) return wait_fds(waits_, count_, deadline);
         constexpr uint64_t soon = 5 * sys::millisecond;
-        sys::Deadline until = all_watched ? deadline : sys::after(soon);
-        Wake why = wait_fds(waits_, count_, until < deadline ? until : deadline);
-        return why == Wake::timed_out && until < deadline ? Wake::ready : why;
+        return wait_a_slice(soon, deadline, [this](sys::Deadline until) {
+            return wait_fds(waits_, count_, until);
+        });
     }
 
   private:

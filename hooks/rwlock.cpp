@@ -43,16 +43,13 @@ int lock(pthread_rwlock_t* l, uint32_t as, sys::Deadline deadline) {
     int error = wait_first ? EBUSY : try_once(l, as);
     if (error != EBUSY) return error;
     if (writing(l)) return EDEADLK;
-    // Shared with other processes: nobody there can wake us, so the question is repeated.
     bool shared = l->__data.__shared != 0;
-    constexpr uint64_t step = 2 * sys::millisecond;
     for (bool overtaken = false;; overtaken = true) {
-        sys::Deadline again = shared ? sys::after(step) : sys::never;
-        Wake why = wait_address(l, again < deadline ? again : deadline, as, overtaken);
+        Wake why = wait_object(l, shared, deadline, as, overtaken);
         if (why == Wake::interrupted) run_due_signals(true);
         error = try_once(l, as);
         if (error != EBUSY) return error;
-        if (why == Wake::timed_out && deadline <= again) {
+        if (why == Wake::timed_out) {
             // Readers that let this writer go first need not wait any longer.
             if (as == writer) wake_address(l, UINT32_MAX);
             return ETIMEDOUT;
@@ -61,8 +58,7 @@ int lock(pthread_rwlock_t* l, uint32_t as, sys::Deadline deadline) {
 }
 
 int clock_lock(pthread_rwlock_t* l, uint32_t as, clockid_t clock, const timespec* time) {
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
-    if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return EINVAL;
+    if (bad_clock(clock) || bad_nanoseconds(time)) return EINVAL;
     return lock(l, as, deadline_at(clock, time));
 }
 

@@ -33,7 +33,6 @@ bool shared_with_processes(const sem_t* s) {
 int wait_for(sem_t* s, sys::Deadline deadline) {
     cancellation_point();
     int saved = errno;
-    constexpr uint64_t step = 2 * sys::millisecond;
     bool shared = shared_with_processes(s);
     for (bool overtaken = false;; overtaken = true) {
         if (original_sem_trywait()(s) == 0) {
@@ -42,9 +41,8 @@ int wait_for(sem_t* s, sys::Deadline deadline) {
             return 0;
         }
         if (errno != EAGAIN) return errno;
-        sys::Deadline again = shared ? sys::after(step) : sys::never;
-        Wake why = wait_address(s, again < deadline ? again : deadline, 0, overtaken);
-        if (why == Wake::timed_out && deadline <= again) return ETIMEDOUT;
+        Wake why = wait_object(s, shared, deadline, 0, overtaken);
+        if (why == Wake::timed_out) return ETIMEDOUT;
         if (why == Wake::interrupted && interruption_ends_call(true)) return EINTR;
     }
 }
@@ -64,8 +62,7 @@ HOOK(int, sem_wait, (sem_t * s), interposed) {
 
 HOOK(int, sem_clockwait, (sem_t * s, clockid_t clock, const timespec* time), interposed) {
     if (self == nullptr) return original_sem_clockwait()(s, clock, time);
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return finish(EINVAL);
-    if (time->tv_nsec < 0 || time->tv_nsec >= static_cast<long>(sys::second)) return finish(EINVAL);
+    if (bad_clock(clock) || bad_nanoseconds(time)) return finish(EINVAL);
     return finish(wait_for(s, deadline_at(clock, time)));
 }
 

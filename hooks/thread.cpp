@@ -255,7 +255,7 @@ HOOK(int, pthread_clockjoin_np, (pthread_t t, void** value, clockid_t clock, con
     if (self == nullptr || native_thread(t)) {
         return original_pthread_clockjoin_np()(t, value, clock, time);
     }
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
+    if (bad_clock(clock)) return EINVAL;
     if (time != nullptr && !valid(time) && time->tv_sec >= 0) return EINVAL;
     return green_join(t, value, deadline_at(clock, time));
 }

@@ -34,10 +34,16 @@ inline void cancellation_point() {
     safe_point();
 }
 
-// A deadline from a timespec. `never` for null. Errors are the caller's to check first.
-inline bool valid(const timespec* t) {
-    return t->tv_nsec >= 0 && t->tv_nsec < static_cast<long>(sys::second) && t->tv_sec >= 0;
+// For the pthread and semaphore calls, where a time before 1970 is only one that has passed.
+inline bool bad_nanoseconds(const timespec* t) {
+    return t->tv_nsec < 0 || t->tv_nsec >= static_cast<long>(sys::second);
 }
+inline bool bad_clock(clockid_t clock) {
+    return clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC;
+}
+
+// A deadline from a timespec. `never` for null. Errors are the caller's to check first.
+inline bool valid(const timespec* t) { return !bad_nanoseconds(t) && t->tv_sec >= 0; }
 inline sys::Deadline deadline_in(const timespec* relative) {
     if (relative == nullptr) return sys::never;
     constexpr time_t centuries = time_t{1} << 33;
@@ -126,10 +132,20 @@ inline bool is_nonblocking(int fd, FdState* s) {
 // as room in the queue of a Unix socket's peer (unix(7)). timed_out only if the deadline has
 // passed.
 inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
-    sys::Deadline again = sys::after(*nap);
+    uint64_t slice = *nap;
     if (*nap < 16 * sys::millisecond) *nap *= 2;
-    Wake why = park(Park::fd, again < deadline ? again : deadline);
-    return why == Wake::timed_out && again < deadline ? Wake::ready : why;
+    return wait_a_slice(slice, deadline, [](sys::Deadline until) { return park(Park::fd, until); });
+}
+
+// Waits on an object's address. One that processes share may change without a wake-up that reaches
+// us: its waiters look again every few milliseconds.
+inline Wake wait_object(const void* object, bool shared, sys::Deadline deadline, uint32_t tag = 0,
+                        bool first = false) {
+    if (!shared) return wait_address(object, deadline, tag, first);
+    constexpr uint64_t step = 2 * sys::millisecond;
+    return wait_a_slice(step, deadline, [=](sys::Deadline until) {
+        return wait_address(object, until, tag, first);
+    });
 }
 
 // The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled

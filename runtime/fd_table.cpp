@@ -291,9 +291,8 @@ Wake wait_fd(int fd, uint32_t events, sys::Deadline deadline) {
         if (s->kind == FdKind::plain) return Wake::ready;
         // No memory, or no watches left (epoll_ctl(2), ENOSPC): look again soon.
         constexpr uint64_t soon = 5 * sys::millisecond;
-        sys::Deadline again = sys::after(soon);
-        Wake why = park(Park::sleep, again < deadline ? again : deadline);
-        return why == Wake::timed_out && again < deadline ? Wake::ready : why;
+        return wait_a_slice(soon, deadline,
+                            [](sys::Deadline until) { return park(Park::sleep, until); });
     }
     FdWait w;
     w.fd = fd;

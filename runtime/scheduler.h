@@ -26,6 +26,15 @@ void scheduler_abandon();
 // its waker will find it, and takes itself out again afterwards, whatever the result. Restartable.
 Wake park(Park kind, sys::Deadline deadline = sys::never);
 
+// One wait of at most `slice` ns, for what may come without anybody telling us: `wait(until)`
+// parks. The end of the slice is Wake::ready, look again; only `deadline` is Wake::timed_out.
+template <class Wait>
+Wake wait_a_slice(uint64_t slice, sys::Deadline deadline, Wait wait) {
+    sys::Deadline again = sys::after(slice);
+    Wake why = wait(again < deadline ? again : deadline);
+    return why == Wake::timed_out && again < deadline ? Wake::ready : why;
+}
+
 // Makes a parked thread runnable; no effect if it is not parked. From any context of the one
 // kernel thread.
 void unpark(Thread* thread, Wake why = Wake::ready);
