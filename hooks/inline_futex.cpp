@@ -66,7 +66,9 @@ const char* inline_futex_in(const void* caller) {
     for (int i = 0; i < seen_count; ++i) {
         if (pc >= seen[i].first && pc < seen[i].end) return seen[i].name;
     }
-    if (seen_count == 0) program_code_prepare();
+    static bool prepared = false;
+    if (!prepared) program_code_prepare();
+    prepared = true;
     if (!in_program_code(pc)) return nullptr;  // libc's own threads, and ours
     int before = seen_count;
     dl_iterate_phdr(search_object, &pc);
