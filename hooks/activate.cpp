@@ -6,9 +6,17 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "hooks/accept_modes.h"
+#include "hooks/accept_shape.h"
+#include "hooks/affinity.h"
+#include "hooks/audit.h"
 #include "hooks/hook.h"
+#include "hooks/pool.h"
 #include "hooks/preempt.h"
+#include "hooks/resolver.h"
 #include "hooks/signal.h"
+#include "hooks/thread.h"
+#include "hooks/trouble.h"
 
 namespace green {
 
@@ -18,6 +26,7 @@ int fork_generation = 0;
 bool enabled = true;
 bool warnings = true;
 bool entries_redirected = false;
+bool sandboxed = false;
 unsigned long default_stack_size = 0;
 
 namespace {
@@ -26,16 +35,8 @@ bool seen_before = false;
 long active_process = 0;
 
 void parent_after_fork() {
-    if (self != nullptr) fd_forked();
-}
-
-// The child has one thread, so it is dormant again.
-void child_after_fork() {
-    fork_generation += 4;
-    if (self == nullptr) return;
-    preempt_after_fork_in_child();
-    signals_after_fork_in_child();
-    scheduler_abandon();
+    if (accept_mode != AcceptMode::off) shape_sees_fork();
+    fd_forked();
 }
 
 const char* first_activation() {
@@ -50,6 +51,40 @@ const char* first_activation() {
 }
 
 }  // namespace
+
+void child_after_fork() {
+    accept_modes_after_fork_in_child();
+    become_dormant();
+}
+
+void become_dormant() {
+    fork_generation += 4;
+    fd_forked();
+    if (!scheduler_active) return;
+    if (owner == nullptr) {
+        thread_adopt_caller();
+        signals_adopt_caller();
+    }
+    preempt_after_fork_in_child();
+    audit_after_fork_in_child();
+    signals_after_fork_in_child();
+    lookup_threads_after_fork_in_child();
+    lookup_async_after_fork_in_child();
+    pool_abandon(owner);
+    affinity_after_fork_in_child();
+    scheduler_abandon();
+}
+
+void child_after_clone(bool shares_descriptors) {
+    if (!shares_descriptors) return child_after_fork();
+    preempt_after_fork_in_child();
+    audit_after_fork_in_child();
+    signals_after_fork_in_child();
+    affinity_after_fork_in_child();
+    self = nullptr;
+    scheduler_active = false;
+    enabled = false;
+}
 
 void watch_forks() { pthread_atfork(nullptr, parent_after_fork, child_after_fork); }
 
@@ -77,6 +112,9 @@ bool activate() {
     }
     active_process = sys::invoke(SYS_getpid);
     signals_activate();
+    scheduling_activate();
+    trouble_watch_starts();
+    audit_start();
     return true;
 }
 

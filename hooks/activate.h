@@ -23,10 +23,21 @@ extern int fork_generation;
 // Whether libc's entries lead to the hooks by now.
 extern bool entries_redirected;
 
+// The program has restricted its system calls (seccomp(2)): one more than its own may end it.
+extern bool sandboxed;
+
 // Registers what fork(2) needs. By the constructor: the child's handlers run in the order they were
 // registered in, and until ours has run, one of the program's that waits would run the parent's
 // threads in the child.
 void watch_forks();
+
+// The child has one thread, so it is dormant again. Async-signal-safe; _Fork(3) runs no handlers.
+void child_after_fork();
+// In a child that clone(2) made with memory of its own. What the runtime has open may be its
+// parent's still; then it closes nothing, and stays dormant for good.
+void child_after_clone(bool shares_descriptors);
+// The same in a child that is the program itself once more (hooks/accept_fork.cpp).
+void become_dormant();
 
 // Set by shim/: what goes with _exit(2). May be null.
 extern void (*on_quick_exit)();

@@ -1,7 +1,6 @@
 // Barriers and once-only initialisation (pthread_barrier_wait(3p), pthread_once(3p), call_once).
 //
-// A barrier's arrivals are counted in its own `__in`, which goes back to zero with each round; a
-// once control holds glibc's own values, so that both mean the same to code that ran before the
+// Both objects hold glibc's own values, so that they mean the same to code that ran before the
 // first thread was made.
 
 #include <limits.h>
@@ -15,7 +14,11 @@
 
 using namespace green;
 
-ORIGINAL(int, pthread_barrier_wait, (pthread_barrier_t*), nullptr)
+extern "C" {
+void _pthread_cleanup_push(_pthread_cleanup_buffer*, void (*)(void*), void*);
+void _pthread_cleanup_pop(_pthread_cleanup_buffer*, int);
+}
+
 ORIGINAL(int, pthread_once, (pthread_once_t*, void (*)()), nullptr)
 
 namespace {
@@ -35,77 +38,131 @@ static_assert(sizeof(Barrier) <= sizeof(pthread_barrier_t));
 constexpr int once_in_progress = 1, once_done = 2;
 int in_progress_here() { return once_in_progress | fork_generation; }
 
-int green_barrier_wait(Barrier* b) {
-    if (++b->in == b->count) {
-        b->in = 0;
-        ++b->current_round;
-        wake_address(b, UINT32_MAX);
-        return PTHREAD_BARRIER_SERIAL_THREAD;
+// glibc's own rules, so that a barrier means the same before the first thread, in the child of a
+// fork and to native processes: `in` and `out` count arrivals and departures, current_round is how
+// many arrivals may go. Whoever departs as the last one allowed for starts the counts again, which
+// pthread_barrier_destroy waits for by pretending that so many have come.
+unsigned arrivals_before_reset(const Barrier* b) {
+    constexpr unsigned threshold = UINT_MAX / 2;
+    return threshold - threshold % b->count;
+}
+
+int scope(const Barrier* b) { return b->shared != 0 ? 0 : FUTEX_PRIVATE_FLAG; }
+
+// Waits while a word of the barrier has a value.
+void wait_while(Barrier* b, const unsigned* word, unsigned value) {
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
+        if (self == nullptr) {
+            note_outsider();
+            sys::invoke(SYS_futex, word, FUTEX_WAIT | scope(b), value, nullptr);
+        } else if (wait_object(word, b->shared != 0, sys::never) == Wake::interrupted) {
+            handle_interruption();
+        }
     }
-    // The next round may begin, and even end, before this thread runs again.
-    unsigned round = b->current_round;
-    while (b->current_round == round) {
-        if (wait_address(b) == Wake::interrupted) run_due_signals(true);
+}
+
+void wake_all(const Barrier* b, unsigned* word) {
+    wake_waiters(word, UINT32_MAX);
+    if (self == nullptr || outsiders_wait || b->shared != 0) {
+        sys::invoke(SYS_futex, word, FUTEX_WAKE | scope(b), INT_MAX);
+    }
+}
+
+unsigned arrive(Barrier* b) {
+    for (;;) {
+        unsigned arrival = __atomic_add_fetch(&b->in, 1, __ATOMIC_ACQ_REL);
+        if (arrival <= arrivals_before_reset(b)) return arrival;
+        while (arrival > arrivals_before_reset(b)) {
+            wait_while(b, &b->in, arrival);
+            arrival = __atomic_load_n(&b->in, __ATOMIC_RELAXED);
+        }
+    }
+}
+
+void depart(Barrier* b) {
+    unsigned last = arrivals_before_reset(b);
+    if (__atomic_add_fetch(&b->out, 1, __ATOMIC_ACQ_REL) != last) return;
+    b->current_round = 0;
+    b->out = 0;
+    __atomic_store_n(&b->in, 0, __ATOMIC_RELEASE);
+    wake_all(b, &b->in);
+}
+
+int wait_barrier(Barrier* b) {
+    unsigned count = b->count, arrival = arrive(b);
+    unsigned round = __atomic_load_n(&b->current_round, __ATOMIC_RELAXED);
+    while (round + count <= arrival) {
+        unsigned complete = arrival - arrival % count;
+        if (__atomic_compare_exchange_n(&b->current_round, &round, complete, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            wake_all(b, &b->current_round);
+            round = complete;
+        }
+    }
+    while (round < arrival) {
+        wait_while(b, &b->current_round, round);
+        round = __atomic_load_n(&b->current_round, __ATOMIC_ACQUIRE);
+    }
+    depart(b);
+    return waited(arrival % count == 0 ? PTHREAD_BARRIER_SERIAL_THREAD : 0);
+}
+
+int destroy_barrier(Barrier* b) {
+    unsigned in = __atomic_load_n(&b->in, __ATOMIC_RELAXED);
+    unsigned left = arrivals_before_reset(b) - in;
+    if (__atomic_fetch_add(&b->out, left, __ATOMIC_ACQ_REL) >= in) return 0;
+    while (in != 0) {  // somebody has not left yet
+        wait_while(b, &b->in, in);
+        in = __atomic_load_n(&b->in, __ATOMIC_ACQUIRE);
     }
     return 0;
 }
 
-// One that processes share is waited on by glibc's own rules, so that native processes can take
-// part: `in` and `out` count arrivals and departures for ever, current_round is how many arrivals
-// may go. Nobody in another process wakes us, hence the naps.
-int shared_barrier_wait(Barrier* b) {
-    unsigned arrival = __atomic_add_fetch(&b->in, 1, __ATOMIC_ACQ_REL);
-    unsigned round = __atomic_load_n(&b->current_round, __ATOMIC_RELAXED);
-    while (round + b->count <= arrival) {
-        if (__atomic_compare_exchange_n(&b->current_round, &round, round + b->count, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            wake_address(b, UINT32_MAX);
-            sys::invoke(SYS_futex, &b->current_round, FUTEX_WAKE, INT_MAX);
-            break;
-        }
-    }
-    while (__atomic_load_n(&b->current_round, __ATOMIC_ACQUIRE) < arrival) {
-        if (wait_object(b, true, sys::never) == Wake::interrupted) run_due_signals(true);
-    }
-    __atomic_add_fetch(&b->out, 1, __ATOMIC_RELEASE);
-    return arrival % b->count == 0 ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
-}
-
-// Takes the control back if the routine is left by an exception or a cancellation.
+// Takes the control back if the routine is left by an exception or a cancellation. The latter may
+// find no way to this frame through a routine that was compiled without unwind tables; then libc
+// runs what stands in the thread's list of cleanup handlers.
 class OnceAttempt {
   public:
-    explicit OnceAttempt(pthread_once_t* control) : control_(control) {
-        *control_ = in_progress_here();
+    explicit OnceAttempt(pthread_once_t* control) {
+        *control = in_progress_here();
+        _pthread_cleanup_push(&cleanup_, take_back, control);
     }
-    ~OnceAttempt() {
-        *control_ = done ? once_done : 0;
-        wake_address(control_, UINT32_MAX);
-    }
+    ~OnceAttempt() { _pthread_cleanup_pop(&cleanup_, done ? 0 : 1); }
     OnceAttempt(const OnceAttempt&) = delete;
     OnceAttempt& operator=(const OnceAttempt&) = delete;
     bool done = false;
 
   private:
-    pthread_once_t* control_;
+    static void take_back(void* control) {
+        *static_cast<pthread_once_t*>(control) = 0;
+        wake_address(control, UINT32_MAX);
+    }
+    _pthread_cleanup_buffer cleanup_;
 };
 
 }  // namespace
 
 HOOK(int, pthread_barrier_wait, (pthread_barrier_t * barrier), interposed) {
-    auto* b = reinterpret_cast<Barrier*>(barrier);
-    if (self == nullptr) return original_pthread_barrier_wait()(barrier);
-    return b->shared != 0 ? shared_barrier_wait(b) : green_barrier_wait(b);
+    return wait_barrier(reinterpret_cast<Barrier*>(barrier));
+}
+
+HOOK(int, pthread_barrier_destroy, (pthread_barrier_t * barrier), interposed) {
+    return destroy_barrier(reinterpret_cast<Barrier*>(barrier));
 }
 
 HOOK(int, pthread_once, (pthread_once_t * control, void (*routine)()), interposed) {
     if (self == nullptr) return original_pthread_once()(control, routine);
     while (*control == in_progress_here()) {
-        if (wait_address(control) == Wake::interrupted) run_due_signals(true);
+        if (wait_address(control) == Wake::interrupted) handle_interruption();
     }
     if (*control == once_done) return 0;
-    OnceAttempt attempt(control);
-    routine();
-    attempt.done = true;
+    {
+        OnceAttempt attempt(control);
+        routine();
+        attempt.done = true;
+    }
+    *control = once_done;
+    wake_address(control, UINT32_MAX);
     return 0;
 }
 HOOK_ALIAS(__pthread_once, pthread_once, interposed)

@@ -19,15 +19,25 @@ namespace green {
 
 void cancel_if_pending() {
     Thread* me = self;
-    if (me->cancel_pending && !me->cancel_disabled && !me->exiting) {
+    if (me->cancel_pending && !me->leaving && !me->exiting &&
+        !thread_block_cancel_disabled(me->block)) {
         exit_thread(PTHREAD_CANCELED);
     }
+}
+
+void cancel_if_asynchronous() {
+    if (self->cancel_pending && thread_block_cancel_asynchronous(self->block)) cancel_if_pending();
 }
 
 bool interruption_ends_call(bool restartable) {
     bool ends = run_due_signals(restartable);
     cancel_if_pending();
     return ends;
+}
+
+void handle_interruption() {
+    run_due_signals(true);
+    cancel_if_asynchronous();
 }
 
 }  // namespace green
@@ -39,33 +49,23 @@ HOOK(int, pthread_cancel, (pthread_t which), interposed) {
     if (t->state == State::ended) return 0;
     t->cancel_pending = true;
     if (t == self) {
-        if (t->cancel_asynchronous) cancel_if_pending();
-    } else if (!t->cancel_disabled) {
+        cancel_if_asynchronous();
+    } else if (!thread_block_cancel_disabled(t->block)) {
         interrupt(t);
     }
     return 0;
 }
 
 HOOK(int, pthread_setcancelstate, (int state, int* old), interposed) {
-    if (self == nullptr) return original_pthread_setcancelstate()(state, old);
-    if (state != PTHREAD_CANCEL_ENABLE && state != PTHREAD_CANCEL_DISABLE) return EINVAL;
-    Thread* me = self;
-    if (old != nullptr) *old = me->cancel_disabled ? PTHREAD_CANCEL_DISABLE : PTHREAD_CANCEL_ENABLE;
-    me->cancel_disabled = state == PTHREAD_CANCEL_DISABLE;
-    if (me->cancel_asynchronous) cancel_if_pending();
-    return 0;
+    int error = original_pthread_setcancelstate()(state, old);
+    if (self != nullptr) cancel_if_asynchronous();
+    return error;
 }
 
 HOOK(int, pthread_setcanceltype, (int type, int* old), interposed) {
-    if (self == nullptr) return original_pthread_setcanceltype()(type, old);
-    if (type != PTHREAD_CANCEL_DEFERRED && type != PTHREAD_CANCEL_ASYNCHRONOUS) return EINVAL;
-    Thread* me = self;
-    if (old != nullptr) {
-        *old = me->cancel_asynchronous ? PTHREAD_CANCEL_ASYNCHRONOUS : PTHREAD_CANCEL_DEFERRED;
-    }
-    me->cancel_asynchronous = type == PTHREAD_CANCEL_ASYNCHRONOUS;
-    if (me->cancel_asynchronous) cancel_if_pending();
-    return 0;
+    int error = original_pthread_setcanceltype()(type, old);
+    if (self != nullptr) cancel_if_asynchronous();
+    return error;
 }
 
 HOOK(void, pthread_testcancel, (), interposed) {

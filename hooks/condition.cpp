@@ -6,7 +6,7 @@
 //
 // One that processes share cannot be that: waiters sleep in growing steps and return as spurious
 // wake-ups, which POSIX allows and every correct caller expects; signal and broadcast tell libc's
-// own function too, for waiters in native processes.
+// own function too, for waiters in native processes, and for kernel threads that are not ours.
 
 #include <pthread.h>
 #include <threads.h>
@@ -37,12 +37,28 @@ clockid_t clock_of(const pthread_cond_t* c) {
     return (c->__data.__wrefs & cond_monotonic) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
-// The mutex is locked again however the wait ends, also by cancellation's unwinding.
+// Whether a waiter may be one that libc knows of.
+bool tell_libc(const pthread_cond_t* c) {
+    return self == nullptr || outsiders_wait || shared_with_processes(c);
+}
+
+// How often somebody called signal or broadcast.
+unsigned times_signalled = 0;
+
+// The mutex is locked again however the wait ends, also by cancellation's unwinding. Meanwhile it
+// counts one user more, by which pthread_mutex_destroy(3p) knows that it is needed.
 class Unlocked {
   public:
-    explicit Unlocked(pthread_mutex_t* m) : mutex_(m), error(unlock_mutex(m)) {}
+    explicit Unlocked(pthread_mutex_t* m) : mutex_(m) {
+        ++m->__data.__nusers;
+        error = unlock_mutex(m);
+        if (error != 0) --m->__data.__nusers;
+    }
     ~Unlocked() {
-        if (error == 0) lock_result = lock_mutex(mutex_);
+        if (error == 0) {
+            lock_result = lock_mutex(mutex_);
+            if (lock_result == 0 || lock_result == EOWNERDEAD) --mutex_->__data.__nusers;
+        }
         if (out_ != nullptr) *out_ = lock_result;
     }
     Unlocked(const Unlocked&) = delete;
@@ -59,10 +75,15 @@ class Unlocked {
 };
 
 int wait_unlocked(pthread_cond_t* c, sys::Deadline deadline) {
-    Wake why = wait_object(c, shared_with_processes(c), deadline);
-    // A signal handler's run is a spurious wake-up; a cancellation does not return.
-    if (why == Wake::interrupted) interruption_ends_call(true);
-    return why == Wake::timed_out ? ETIMEDOUT : 0;
+    for (bool again = false;; again = true) {
+        Wake why = wait_object(c, shared_with_processes(c), deadline, 0, again);
+        if (why != Wake::interrupted) return why == Wake::timed_out ? ETIMEDOUT : 0;
+        // This thread does not wait while its signal handler runs: if anybody was signalled then,
+        // it may have been meant, and takes it for a spurious wake-up.
+        unsigned before = times_signalled;
+        interruption_ends_call(true);
+        if (times_signalled != before) return 0;
+    }
 }
 
 int green_wait(pthread_cond_t* c, pthread_mutex_t* m, sys::Deadline deadline) {
@@ -74,40 +95,49 @@ int green_wait(pthread_cond_t* c, pthread_mutex_t* m, sys::Deadline deadline) {
         scope.report_to(&relock_error);
         wait_result = wait_unlocked(c, deadline);
     }
-    return relock_error != 0 ? relock_error : wait_result;
+    return waited(relock_error != 0 ? relock_error : wait_result);
 }
 
 }  // namespace
 
 HOOK(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), interposed) {
-    if (self == nullptr) return original_pthread_cond_wait()(c, m);
+    if (self == nullptr) {
+        note_outsider();
+        return original_pthread_cond_wait()(c, m);
+    }
     return green_wait(c, m, sys::never);
 }
 
 HOOK(int, pthread_cond_timedwait, (pthread_cond_t * c, pthread_mutex_t* m, const timespec* time),
      interposed) {
-    if (self == nullptr) return original_pthread_cond_timedwait()(c, m, time);
+    if (self == nullptr) {
+        note_outsider();
+        return original_pthread_cond_timedwait()(c, m, time);
+    }
     if (bad_nanoseconds(time)) return EINVAL;
     return green_wait(c, m, deadline_at(clock_of(c), time));
 }
 
 HOOK(int, pthread_cond_clockwait,
      (pthread_cond_t * c, pthread_mutex_t* m, clockid_t clock, const timespec* time), interposed) {
-    if (self == nullptr) return original_pthread_cond_clockwait()(c, m, clock, time);
+    if (self == nullptr) {
+        note_outsider();
+        return original_pthread_cond_clockwait()(c, m, clock, time);
+    }
     if (bad_nanoseconds(time) || bad_clock(clock)) return EINVAL;
     return green_wait(c, m, deadline_at(clock, time));
 }
 
 HOOK(int, pthread_cond_signal, (pthread_cond_t * c), interposed) {
-    if (self == nullptr) return original_pthread_cond_signal()(c);
-    wake_address(c, 1);
-    return shared_with_processes(c) ? original_pthread_cond_signal()(c) : 0;
+    ++times_signalled;
+    wake_waiters(c, 1);
+    return tell_libc(c) ? original_pthread_cond_signal()(c) : 0;
 }
 
 HOOK(int, pthread_cond_broadcast, (pthread_cond_t * c), interposed) {
-    if (self == nullptr) return original_pthread_cond_broadcast()(c);
-    wake_address(c, UINT32_MAX);
-    return shared_with_processes(c) ? original_pthread_cond_broadcast()(c) : 0;
+    ++times_signalled;
+    wake_waiters(c, UINT32_MAX);
+    return tell_libc(c) ? original_pthread_cond_broadcast()(c) : 0;
 }
 
 HOOK(int, cnd_wait, (cnd_t * c, mtx_t* m), interposed) {

@@ -1,10 +1,11 @@
 // The life of descriptor numbers: close(2), dup(2), fcntl(2), ioctl(2), and every call that makes
 // one.
 //
-// Nothing here waits. These hooks keep runtime/fd_table.h true: what a number means, whether others
-// share its description, whether the program made it non-blocking. A number that belongs to the
-// library is not there for the program.
+// Hardly anything here waits. These hooks keep runtime/fd_table.h true: what a number means,
+// whether others share its description, whether the program made it non-blocking. A number that
+// belongs to the library is not there for the program.
 
+#include <linux/close_range.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -14,6 +15,7 @@
 
 #include "hooks/activate.h"
 #include "hooks/wait.h"
+#include "hooks/worker.h"
 #include "runtime/loop.h"
 #include "runtime/offload.h"
 
@@ -23,16 +25,28 @@ namespace {
 
 long green_close(int fd) {
     if (loop_owns_fd(fd)) return -EBADF;
+    FdState* s = fd_state(fd);
+    bool lingers = s != nullptr && s->lingers;
     fd_forget(fd);
-    return sys::invoke(SYS_close, fd);
+    return lingers ? offload(Lasts::briefly, SYS_close, fd) : sys::invoke(SYS_close, fd);
 }
 
 // A new descriptor of a new description; what it is will be learnt when it matters.
 long made(long fd, int flags = 0, FdKind kind = FdKind::unknown) {
-    if (fd >= 0 && self != nullptr) {
+    if (self == nullptr) {
+        fd_note_early(static_cast<int>(fd), true);
+    } else if (fd >= 0) {
         fd_created(static_cast<int>(fd), kind, (flags & O_NONBLOCK) != 0);
     }
     return fd;
+}
+
+constexpr Manner waits_for_another = {Lasts::endlessly, true, true};
+
+void note_pipe_end(int fd, int flags) {
+    made(fd, flags, FdKind::nowait);
+    bool packets = (flags & O_DIRECT) != 0;
+    if (FdState* s = self == nullptr ? nullptr : fd_state(fd)) s->drains = !packets;
 }
 
 // A record lock: tried first, then waited for on a helper, which shares what owns the lock.
@@ -40,23 +54,26 @@ long wait_for_lock(int fd, int command, long argument) {
     cancellation_point();
     long r = sys::invoke(SYS_fcntl, fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument);
     if (r != -EAGAIN && r != -EACCES) return r;
-    r = offload(SYS_fcntl, fd, command, argument);
-    safe_point();
-    return r;
+    return offloaded(waits_for_another, SYS_fcntl, fd, command, argument);
 }
 
 // Opening one end of a FIFO waits for the other (fifo(7)); nothing else that is opened waits for
 // long.
 long open_file(int directory, const char* path, int flags, mode_t mode) {
-    constexpr int never_waits = O_NONBLOCK | O_CREAT | O_DIRECTORY | O_PATH;
+    if (self != nullptr) cancellation_point();
+    constexpr int never_waits = O_NONBLOCK | O_EXCL | O_DIRECTORY | O_PATH;
     struct stat st;
     bool fifo = self != nullptr && (flags & never_waits) == 0 && (flags & O_ACCMODE) != O_RDWR &&
                 sys::invoke(SYS_newfstatat, directory, path, &st, 0) == 0 && S_ISFIFO(st.st_mode);
     if (!fifo) return made(sys::invoke(SYS_openat, directory, path, flags, mode), flags);
-    cancellation_point();
-    long fd = offload(SYS_openat, directory, sys::arg(path), flags, mode);
-    safe_point();
-    return made(fd, flags);
+    return made(offloaded(waits_for_another, SYS_openat, directory, path, flags, mode), flags);
+}
+
+// What dup(2) and the like do while the library is dormant: neither is told from a shared one.
+long duplicated_early(int from, long to) {
+    fd_note_early(from, false);
+    fd_note_early(static_cast<int>(to), false);
+    return to;
 }
 
 long green_fcntl(int fd, int command, long argument) {
@@ -73,7 +90,8 @@ long green_fcntl(int fd, int command, long argument) {
 
 long green_dup3(int from, int to, int flags) {
     if (loop_owns_fd(from) || loop_owns_fd(to)) return -EBADF;
-    if (from != to) fd_forget(to);
+    bool may_succeed = (flags & ~O_CLOEXEC) == 0 && sys::invoke(SYS_fcntl, from, F_GETFD) >= 0;
+    if (from != to && may_succeed) fd_forget(to);  // else those who wait for it wait on
     long r = sys::invoke(SYS_dup3, from, to, flags);
     if (r >= 0) fd_duplicated(from, to);
     return r;
@@ -81,11 +99,16 @@ long green_dup3(int from, int to, int flags) {
 
 }  // namespace
 
-HOOK(int, close, (int fd), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+HOOK(int, close, (int fd), by_helper) {
+    worker_may_close(fd);
+    if (self == nullptr) {
+        fd_note_early(fd, false);
+        return static_cast<int>(result(sys::invoke(SYS_close, fd)));
+    }
+    cancellation_point();
     return static_cast<int>(result(green_close(fd)));
 }
-HOOK_ALIAS(__close, close, redirected)
+HOOK_ALIAS(__close, close, by_helper)
 
 INTERNAL_HOOK(int, __close_nocancel, (int fd)) {
     if (self == nullptr || in_spawned_child())
@@ -94,14 +117,18 @@ INTERNAL_HOOK(int, __close_nocancel, (int fd)) {
 }
 
 HOOK(int, close_range, (unsigned first, unsigned last, int flags), redirected) {
-    constexpr int only_mark = 4;  // CLOSE_RANGE_CLOEXEC
-    if (self == nullptr || (flags & only_mark) != 0 || first > last) {
+    bool closes = (static_cast<unsigned>(flags) & ~CLOSE_RANGE_UNSHARE) == 0 && first <= last;
+    if (closes) worker_may_close(first, last);
+    if (self == nullptr || !closes) {
+        for (unsigned fd = first; closes && fd <= last && fd < early.words_used * 64; ++fd) {
+            fd_note_early(static_cast<int>(fd), false);
+        }
         return static_cast<int>(result(sys::invoke(SYS_close_range, first, last, flags)));
     }
     fd_forget_range(first, last);
     // Around our own descriptors, of which there are few and all high.
-    unsigned from = first;
-    for (unsigned fd = first; fd <= last && fd < loop_highest_fd() + 1U; ++fd) {
+    unsigned from = first, end = static_cast<unsigned>(loop_highest_fd() + 1);
+    for (unsigned fd = first; fd <= last && fd < end; ++fd) {
         if (!loop_owns_fd(static_cast<int>(fd))) continue;
         if (fd > from) sys::invoke(SYS_close_range, from, fd - 1, flags);
         from = fd + 1;
@@ -116,34 +143,40 @@ HOOK(void, closefrom, (int low), interposed) {
 
 HOOK(int, dup, (int fd), redirected) {
     long r = sys::invoke(SYS_dup, fd);
-    if (self != nullptr && r >= 0) fd_duplicated(fd, static_cast<int>(r));
+    if (self == nullptr) return static_cast<int>(result(duplicated_early(fd, r)));
+    if (r >= 0) fd_duplicated(fd, static_cast<int>(r));
     return static_cast<int>(result(r));
 }
 
 HOOK(int, dup2, (int from, int to), redirected) {
+    if (from != to) worker_may_close(to);
     bool plain = self == nullptr || from == to || in_spawned_child();
-    return static_cast<int>(result(plain ? sys::dup2(from, to) : green_dup3(from, to, 0)));
+    if (!plain) return static_cast<int>(result(green_dup3(from, to, 0)));
+    return static_cast<int>(result(duplicated_early(from, sys::dup2(from, to))));
 }
 HOOK_ALIAS(__dup2, dup2, redirected)
 
 HOOK(int, dup3, (int from, int to, int flags), redirected) {
+    if (from != to) worker_may_close(to);
     if (self == nullptr || from == to) {
-        return static_cast<int>(result(sys::invoke(SYS_dup3, from, to, flags)));
+        long r = sys::invoke(SYS_dup3, from, to, flags);
+        return static_cast<int>(result(duplicated_early(from, r)));
     }
     return static_cast<int>(result(green_dup3(from, to, flags)));
 }
 
-HOOK(int, fcntl, (int fd, int command, ...), redirected) {
+HOOK(int, fcntl, (int fd, int command, ...), by_helper) {
     va_list list;
     va_start(list, command);
     long argument = va_arg(list, long);
     va_end(list);
-    if (self == nullptr)
-        return static_cast<int>(result(sys::invoke(SYS_fcntl, fd, command, argument)));
-    return static_cast<int>(result(green_fcntl(fd, command, argument)));
+    if (self != nullptr) return static_cast<int>(result(green_fcntl(fd, command, argument)));
+    long r = sys::invoke(SYS_fcntl, fd, command, argument);
+    bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+    return static_cast<int>(result(duplicates ? duplicated_early(fd, r) : r));
 }
-HOOK_ALIAS(fcntl64, fcntl, redirected)
-HOOK_ALIAS(__fcntl, fcntl, redirected)
+HOOK_ALIAS(fcntl64, fcntl, by_helper)
+HOOK_ALIAS(__fcntl, fcntl, by_helper)
 
 HOOK(int, ioctl, (int fd, unsigned long request, ...), redirected) {
     va_list list;
@@ -160,8 +193,9 @@ HOOK(int, ioctl, (int fd, unsigned long request, ...), redirected) {
 HOOK(int, pipe2, (int fds[2], int flags), redirected) {
     long r = sys::invoke(SYS_pipe2, fds, flags);
     if (r == 0) {
-        made(fds[0], flags, FdKind::nowait);
-        made(fds[1], flags, FdKind::nowait);
+        note_pipe_end(fds[0], flags);
+        note_pipe_end(fds[1], flags);
+        fd_paired(fds[1], fds[0]);
     }
     return static_cast<int>(result(r));
 }
@@ -194,27 +228,42 @@ HOOK(int, epoll_create, (int size), redirected) {
     return hook_epoll_create1(0);
 }
 
-HOOK(int, openat, (int directory, const char* path, int flags, ...), redirected) {
+HOOK(int, openat, (int directory, const char* path, int flags, ...), by_helper) {
     va_list list;
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
     return static_cast<int>(result(open_file(directory, path, flags, mode)));
 }
-HOOK_ALIAS(openat64, openat, redirected)
+HOOK_ALIAS(openat64, openat, by_helper)
 
-HOOK(int, open, (const char* path, int flags, ...), redirected) {
+HOOK(int, open, (const char* path, int flags, ...), by_helper) {
     va_list list;
     va_start(list, flags);
     auto mode = static_cast<mode_t>(va_arg(list, unsigned));
     va_end(list);
     return static_cast<int>(result(open_file(AT_FDCWD, path, flags, mode)));
 }
-HOOK_ALIAS(open64, open, redirected)
-HOOK_ALIAS(__open, open, redirected)
-HOOK_ALIAS(__open64, open, redirected)
+HOOK_ALIAS(open64, open, by_helper)
+HOOK_ALIAS(__open, open, by_helper)
+HOOK_ALIAS(__open64, open, by_helper)
 
-HOOK(int, creat, (const char* path, mode_t mode), redirected) {
+// Inside libc: streams that are opened with "c". No cancellation point, and called by children of
+// posix_spawn(3).
+INTERNAL_HOOK(int, __open_nocancel, (const char* path, int flags, ...)) {
+    va_list list;
+    va_start(list, flags);
+    auto mode = static_cast<mode_t>(va_arg(list, unsigned));
+    va_end(list);
+    if (self == nullptr || in_spawned_child()) {
+        return static_cast<int>(result(sys::invoke(SYS_openat, AT_FDCWD, path, flags, mode)));
+    }
+    NotCancelled scope;
+    return static_cast<int>(result(open_file(AT_FDCWD, path, flags, mode)));
+}
+GREEN_INNER_ROW(__open64_nocancel, hook___open_nocancel)
+
+HOOK(int, creat, (const char* path, mode_t mode), by_helper) {
     return hook_open(path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
-HOOK_ALIAS(creat64, creat, redirected)
+HOOK_ALIAS(creat64, creat, by_helper)

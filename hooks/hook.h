@@ -5,7 +5,7 @@
 //
 // Each use defines the exported symbol and a row in a table (the ELF section green_hooks), from
 // which everything else is made: the libc entries to redirect, the coverage report, the tests.
-// There is no second list of functions.
+// There is no second list of functions; hooks/coverage.txt speaks of those that have no hook.
 //
 // What a hook may do: it is entered on a program's thread, in any state. While `self` is null it is
 // the plain system call (or libc's own function) and touches nothing else. Otherwise it asks
@@ -27,12 +27,14 @@ enum class Reach : int {
     interposed,  // calls through the symbol
     redirected,  // and calls from inside libc: its entry is overwritten (shim/redirect.cpp)
     internal,    // only the entry: a symbol no program calls
+    by_helper,   // redirected; what would block waits on a helper thread
 };
 constexpr Reach interposed = Reach::interposed;
 constexpr Reach redirected = Reach::redirected;
 constexpr Reach internal = Reach::internal;
+constexpr Reach by_helper = Reach::by_helper;
 
-struct HookRow {
+struct HookRow {  // also read from the file, by scripts/coverage.py
     const char* name;
     void* function;
     Reach reach;
@@ -46,6 +48,13 @@ struct OriginalRow {
     void* function;
 };
 
+// libc's own function behind a redirected entry, for a hook that cannot do without it: its first
+// instructions, moved, and a jump to the rest. Null until libc is redirected.
+struct WayBackRow {
+    const char* name;
+    void* function;
+};
+
 void resolve_originals();
 
 // The tables, which the linker lays together.
@@ -56,6 +65,8 @@ GREEN_TABLE_END(HookRow, hook_rows_begin, "__start_green_hooks")
 GREEN_TABLE_END(HookRow, hook_rows_end, "__stop_green_hooks")
 GREEN_TABLE_END(OriginalRow, original_rows_begin, "__start_green_originals")
 GREEN_TABLE_END(OriginalRow, original_rows_end, "__stop_green_originals")
+GREEN_TABLE_END(WayBackRow, way_back_rows_begin, "__start_green_ways_back")
+GREEN_TABLE_END(WayBackRow, way_back_rows_end, "__stop_green_ways_back")
 #undef GREEN_TABLE_END
 }
 
@@ -95,6 +106,15 @@ inline long result(long r) {
     __attribute__((section("green_hooks"), used,                             \
                    aligned(8))) static ::green::HookRow inner_row_##name = { \
         #name, reinterpret_cast<void*>(&inner), ::green::internal, 0};
+
+// way_back_NAME(): libc's own function of a redirected hook. Where there can be none, the entry is
+// not redirected.
+#define WAY_BACK(type, name, parameters)                                                           \
+    __attribute__((section("green_ways_back"), used,                                               \
+                   aligned(8))) static ::green::WayBackRow way_back_row_##name = {#name, nullptr}; \
+    static inline auto way_back_##name() {                                                         \
+        return reinterpret_cast<type(*) parameters>(way_back_row_##name.function);                 \
+    }
 
 // original_NAME(): libc's own function. Never for a redirected one.
 #define ORIGINAL(type, name, parameters, version)                                                  \

@@ -1,10 +1,12 @@
 // Hooks that other hooks call, by name: syscall(2) goes to the function that a number stands for.
 #pragma once
 
+#include <mqueue.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -45,12 +47,38 @@ GREEN_HOOK_IS(int, clock_nanosleep, (clockid_t, int, const timespec*, timespec*)
 GREEN_HOOK_IS(int, sched_yield, ())
 GREEN_HOOK_IS(pid_t, gettid, ())
 GREEN_HOOK_IS(pid_t, wait4, (pid_t, int*, int, rusage*))
+GREEN_HOOK_IS(int, sched_setaffinity, (pid_t, size_t, const cpu_set_t*))
+GREEN_HOOK_IS(int, getcpu, (unsigned*, unsigned*))
+GREEN_HOOK_IS(int, pause, ())
+GREEN_HOOK_IS(int, sigsuspend, (const sigset_t*))
+GREEN_HOOK_IS(int, sigtimedwait, (const sigset_t*, siginfo_t*, const timespec*))
+GREEN_HOOK_IS(int, signalfd, (int, const sigset_t*, int))
 GREEN_HOOK_IS(int, tgkill, (pid_t, pid_t, int))
 GREEN_HOOK_IS(int, flock, (int, int))
 GREEN_HOOK_IS(int, fsync, (int))
+GREEN_HOOK_IS(int, fdatasync, (int))
+GREEN_HOOK_IS(int, syncfs, (int))
+GREEN_HOOK_IS(int, msync, (void*, size_t, int))
+GREEN_HOOK_IS(ssize_t, splice, (int, off64_t*, int, off64_t*, size_t, unsigned))
+GREEN_HOOK_IS(ssize_t, tee, (int, int, size_t, unsigned))
+GREEN_HOOK_IS(ssize_t, vmsplice, (int, const iovec*, size_t, unsigned))
+GREEN_HOOK_IS(ssize_t, sendfile, (int, int, off64_t*, size_t))
+GREEN_HOOK_IS(int, recvmmsg, (int, mmsghdr*, unsigned, int, timespec*))
+GREEN_HOOK_IS(int, sendmmsg, (int, mmsghdr*, unsigned, int))
+GREEN_HOOK_IS(int, semop, (int, sembuf*, size_t))
+GREEN_HOOK_IS(int, semtimedop, (int, sembuf*, size_t, const timespec*))
+GREEN_HOOK_IS(int, msgsnd, (int, const void*, size_t, int))
+GREEN_HOOK_IS(ssize_t, msgrcv, (int, void*, size_t, long, int))
+GREEN_HOOK_IS(int, mq_timedsend, (mqd_t, const char*, size_t, unsigned, const timespec*))
+GREEN_HOOK_IS(ssize_t, mq_timedreceive, (mqd_t, char*, size_t, unsigned*, const timespec*))
+GREEN_HOOK_IS(ssize_t, pread64, (int, void*, size_t, off64_t))
+GREEN_HOOK_IS(ssize_t, preadv, (int, const iovec*, int, off64_t))
 #undef GREEN_HOOK_IS
 
 namespace green {
 // A call that was handled natively while other threads could have run; for --stats.
 void count_native(const char* function);
+
+// The thread id that the kernel knows for one that gettid(2) has told the program; 0 is the caller.
+long to_kernel_tid(long tid);
 }  // namespace green

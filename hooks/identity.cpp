@@ -1,5 +1,5 @@
 // Who a thread is to the kernel: user and group ids (setuid(2) and its family), and calls that take
-// a thread id (sched_setaffinity(2), setpriority(2), tgkill(2)).
+// a thread id (sched_setscheduler(2), setpriority(2), tgkill(2)).
 //
 // A green thread's id names nothing in the kernel; calls about it are calls about the one kernel
 // thread.
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "hooks/activate.h"
-#include "hooks/hook.h"
+#include "hooks/hooks.h"
 #include "hooks/signal.h"
 
 using namespace green;
@@ -79,27 +79,14 @@ HOOK(int, setgroups, (size_t count, const gid_t* groups), redirected) {
     return set_ids(original_setgroups(), SYS_setgroups, count, groups);
 }
 
-namespace {
+namespace green {
 
-// The thread id that the kernel knows for one that gettid(2) has told the program.
 long to_kernel_tid(long tid) {
     constexpr long least_green = 1L << 22;  // PID_MAX_LIMIT
     return self != nullptr && tid >= least_green ? 0 : tid;
 }
 
-}  // namespace
-
-HOOK(int, sched_setaffinity, (pid_t tid, size_t size, const cpu_set_t* cpus), redirected) {
-    return static_cast<int>(
-        result(sys::invoke(SYS_sched_setaffinity, to_kernel_tid(tid), size, cpus)));
-}
-
-HOOK(int, sched_getaffinity, (pid_t tid, size_t size, cpu_set_t* cpus), redirected) {
-    long r = sys::invoke(SYS_sched_getaffinity, to_kernel_tid(tid), size, cpus);
-    if (r < 0) return static_cast<int>(result(r));
-    __builtin_memset(reinterpret_cast<char*>(cpus) + r, 0, size - static_cast<size_t>(r));
-    return 0;
-}
+}  // namespace green
 
 HOOK(int, sched_setscheduler, (pid_t tid, int policy, const sched_param* p), redirected) {
     return static_cast<int>(
@@ -130,6 +117,13 @@ HOOK(int, getpriority, (__priority_which_t which, id_t who), redirected) {
     constexpr int bias = 20;  // the kernel's answer is never negative (getpriority(2))
     return bias - static_cast<int>(r);
 }
+
+HOOK(int, prlimit64, (pid_t id, __rlimit_resource which, const rlimit64* limit, rlimit64* old),
+     redirected) {
+    return static_cast<int>(
+        result(sys::invoke(SYS_prlimit64, to_kernel_tid(id), which, limit, old)));
+}
+HOOK_ALIAS(prlimit, prlimit64, redirected)
 
 HOOK(int, tgkill, (pid_t process, pid_t tid, int signal), redirected) {
     Thread* t = self == nullptr ? nullptr : thread_by_tid(tid);

@@ -14,13 +14,50 @@ namespace {
 constexpr int rwf_nowait = 0x8;
 constexpr long current_position = -1;
 
+bool may_be_uncached(int fd, size_t size) {
+    const FdState* s = fd_state(fd);
+    return s != nullptr && s->cached && size > 0 && stats.threads_alive > 1;
+}
+
+// A read of a file, of which not all may be cached. A short one is the end of the file or of what
+// is cached: asking again tells. `at` as in preadv2(2).
+long read_file(int fd, const iovec* v, int count, off64_t at) {
+    FdState* s = fd_state(fd);
+    Rest rest(v, count);
+    size_t size = total_size(v, count), done = 0;
+    while (done < size) {
+        const iovec* pieces = rest.pieces();
+        off64_t from = at == current_position ? at : at + static_cast<off64_t>(done);
+        long r = sys::invoke(SYS_preadv2, fd, pieces, rest.count(), from, 0, rwf_nowait);
+        if (r == -EOPNOTSUPP) {  // this file system cannot tell
+            s->cached = false;
+            return sys::invoke(SYS_preadv2, fd, pieces, rest.count(), from, 0, 0);
+        }
+        if (r == -EAGAIN) {
+            ++stats.uncached_reads;
+            r = offload(Lasts::briefly, SYS_preadv2, fd, sys::arg(pieces), rest.count(), from, 0,
+                        0);
+        }
+        if (r <= 0) return done == 0 ? r : static_cast<long>(done);
+        done += static_cast<size_t>(r);
+        rest.advance(static_cast<size_t>(r));
+    }
+    return static_cast<long>(done);
+}
+
 long read_once(int fd, FdKind kind, void* buffer, size_t size) {
     if (kind == FdKind::socket) {
         return receive_once(fd, buffer, size, MSG_DONTWAIT);
     }
     if (kind == FdKind::nowait) {
         iovec v = {buffer, size};
-        return sys::invoke(SYS_preadv2, fd, &v, 1, current_position, 0, rwf_nowait);
+        long r = sys::invoke(SYS_preadv2, fd, &v, 1, current_position, 0, rwf_nowait);
+        note_received(fd_state(fd), r, size, 0);
+        return r;
+    }
+    if (may_be_uncached(fd, size)) {
+        iovec v = {buffer, size};
+        return read_file(fd, &v, 1, current_position);
     }
     return sys::invoke(SYS_read, fd, buffer, size);
 }
@@ -66,25 +103,38 @@ HOOK(ssize_t, __read_chk, (int fd, void* buffer, size_t size, size_t room), inte
 
 HOOK(ssize_t, write, (int fd, const void* buffer, size_t size), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_write, fd, buffer, size));
-    iovec v = {const_cast<void*>(buffer), size};
-    return result(transfer_all(fd, &v, 1, [=](FdKind kind, const iovec* rest, int, int flags) {
-        if (kind == FdKind::socket) {
-            return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len, MSG_DONTWAIT | flags,
-                               nullptr, 0);
-        }
-        if (kind == FdKind::plain) {
-            return sys::invoke(SYS_write, fd, rest->iov_base, rest->iov_len);
-        }
-        return write_once(fd, kind, rest, 1, flags);
-    }));
+    return result(
+        send_all(fd, buffer, size, 0, [=](FdKind kind, const iovec* rest, int, int flags) {
+            if (kind == FdKind::socket) {
+                return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len,
+                                   MSG_DONTWAIT | flags, nullptr, 0);
+            }
+            if (kind == FdKind::plain) {
+                return sys::invoke(SYS_write, fd, rest->iov_base, rest->iov_len);
+            }
+            return write_once(fd, kind, rest, 1, flags);
+        }));
 }
 HOOK_ALIAS(__write, write, redirected)
+
+// Inside libc: psiginfo(3), streams that were opened with "c". No cancellation points.
+INTERNAL_HOOK(ssize_t, __read_nocancel, (int fd, void* buffer, size_t size)) {
+    NotCancelled scope;
+    return hook_read(fd, buffer, size);
+}
+INTERNAL_HOOK(ssize_t, __write_nocancel, (int fd, const void* buffer, size_t size)) {
+    NotCancelled scope;
+    return hook_write(fd, buffer, size);
+}
 
 HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_readv, fd, v, count));
     if (count < 0 || count > IOV_MAX) return result(-EINVAL);
     size_t size = total_size(v, count);
     return result(try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+        if (kind == FdKind::plain && may_be_uncached(fd, size)) {
+            return read_file(fd, v, count, current_position);
+        }
         if (kind == FdKind::socket && size > 0) {
             msghdr m = {};
             m.msg_iov = const_cast<iovec*>(v);
@@ -98,10 +148,39 @@ HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     }));
 }
 
+// Reads at a position are for files.
+HOOK(ssize_t, preadv, (int fd, const iovec* v, int count, off64_t offset), redirected) {
+    auto plainly = [=] { return sys::invoke(SYS_preadv, fd, v, count, offset); };
+    if (self == nullptr) return result(plainly());
+    cancellation_point();
+    FdState* s = fd_state(fd);
+    bool sound = offset >= 0 && count > 0 && count <= IOV_MAX;
+    if (s == nullptr || !sound || fd_learn(fd, s) != 0) return result(plainly());
+    bool asks = may_be_uncached(fd, total_size(v, count));
+    return result(finish_call(asks ? read_file(fd, v, count, offset) : plainly()));
+}
+HOOK_ALIAS(preadv64, preadv, redirected)
+
+HOOK(ssize_t, pread64, (int fd, void* buffer, size_t size, off64_t offset), redirected) {
+    if (self == nullptr) return result(sys::invoke(SYS_pread64, fd, buffer, size, offset));
+    iovec v = {buffer, size};
+    return hook_preadv(fd, &v, 1, offset);
+}
+HOOK_ALIAS(pread, pread64, redirected)
+HOOK_ALIAS(__pread64, pread64, redirected)
+
+HOOK(ssize_t, __pread64_chk, (int fd, void* buffer, size_t size, off64_t offset, size_t room),
+     interposed) {
+    if (size > room) __builtin_trap();
+    return hook_pread64(fd, buffer, size, offset);
+}
+HOOK_ALIAS(__pread_chk, __pread64_chk, interposed)
+
 // At the current position these are readv and writev with flags; elsewhere they are for files.
 HOOK(ssize_t, preadv2, (int fd, const iovec* v, int count, off64_t offset, int flags), redirected) {
     if (self != nullptr && offset == current_position && flags == 0)
         return hook_readv(fd, v, count);
+    if (self != nullptr) cancellation_point();
     return result(sys::invoke(SYS_preadv2, fd, v, count, offset, 0, flags));
 }
 HOOK_ALIAS(preadv64v2, preadv2, redirected)
@@ -116,6 +195,20 @@ HOOK(ssize_t, pwritev2, (int fd, const iovec* v, int count, off64_t offset, int 
      redirected) {
     if (self != nullptr && offset == current_position && flags == 0)
         return hook_writev(fd, v, count);
+    if (self != nullptr) cancellation_point();
     return result(sys::invoke(SYS_pwritev2, fd, v, count, offset, 0, flags));
 }
 HOOK_ALIAS(pwritev64v2, pwritev2, redirected)
+
+HOOK(ssize_t, pwritev, (int fd, const iovec* v, int count, off64_t offset), redirected) {
+    if (self != nullptr) cancellation_point();
+    return result(sys::invoke(SYS_pwritev, fd, v, count, offset, 0));
+}
+HOOK_ALIAS(pwritev64, pwritev, redirected)
+
+HOOK(ssize_t, pwrite64, (int fd, const void* buffer, size_t size, off64_t offset), redirected) {
+    if (self != nullptr) cancellation_point();
+    return result(sys::invoke(SYS_pwrite64, fd, buffer, size, offset));
+}
+HOOK_ALIAS(pwrite, pwrite64, redirected)
+HOOK_ALIAS(__pwrite64, pwrite64, redirected)

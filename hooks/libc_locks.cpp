@@ -6,7 +6,7 @@
 // free, 1 locked, 2 locked with waiters.
 
 #include "hooks/hook.h"
-#include "hooks/signal.h"
+#include "hooks/wait.h"
 
 using namespace green;
 
@@ -18,6 +18,7 @@ constexpr long futex_wait_private = 128, futex_wake_private = 129;
 INTERNAL_HOOK(void, __lll_lock_wait_private, (int* lock)) {
     while (__atomic_exchange_n(lock, lock_with_waiters, __ATOMIC_ACQUIRE) != lock_free) {
         if (self == nullptr) {
+            note_outsider();
             sys::invoke(SYS_futex, lock, futex_wait_private, lock_with_waiters, nullptr);
         } else if (wait_address(lock) == Wake::interrupted) {
             run_due_signals(true);
@@ -26,7 +27,6 @@ INTERNAL_HOOK(void, __lll_lock_wait_private, (int* lock)) {
 }
 
 INTERNAL_HOOK(void, __lll_lock_wake_private, (int* lock)) {
-    if (self != nullptr) wake_address(lock);
-    // A kernel thread that is not ours may wait too; only a program with such threads pays.
-    if (self == nullptr) sys::invoke(SYS_futex, lock, futex_wake_private, 1);
+    wake_waiters(lock, 1);
+    if (self == nullptr || outsiders_wait) sys::invoke(SYS_futex, lock, futex_wake_private, 1);
 }

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/select.h>
 
+#include "hooks/accept_modes.h"
+#include "hooks/accept_shape.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
@@ -66,6 +68,7 @@ class Waits {
 template <class Ask, class Fill>
 long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask, Fill fill) {
     cancel_if_pending();
+    if (accept_mode != AcceptMode::off) settle_connections();
     if (no_wait) yield();
     long r = ask();
     if (r != 0) {
@@ -79,6 +82,10 @@ long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask,
     Waits waits(count);
     if (waits.no_memory()) return -ENOMEM;
     fill(waits);
+    if (accept_mode != AcceptMode::off && comes_back_in_vain(&waits[0], count)) {
+        waits.~Waits();
+        end_flow();
+    }
     for (;;) {
         Wake why = waits.wait(deadline);
         r = ask();
@@ -96,7 +103,7 @@ uint32_t to_epoll(short events) {
 
 long green_poll(pollfd* fds, nfds_t count, sys::Deadline deadline, bool no_wait) {
     return ask_and_wait(
-        deadline, no_wait, static_cast<unsigned>(count), [=] { return sys::poll(fds, count, 0); },
+        deadline, no_wait, static_cast<unsigned>(count), [=] { return sys::poll_now(fds, count); },
         [=](Waits& waits) {
             for (unsigned i = 0; i < count; ++i) {
                 waits[i].fd = fds[i].fd;
@@ -128,9 +135,12 @@ class Sets {
     Sets& operator=(const Sets&) = delete;
 
     long ask(int count) {
-        restore();
-        timespec t = zero;
-        return sys::invoke(SYS_pselect6, count, sets_[0], sets_[1], sets_[2], &t, nullptr);
+        for (;;) {  // as sys::poll_now()
+            restore();
+            timespec t = zero;
+            long r = sys::invoke(SYS_pselect6, count, sets_[0], sets_[1], sets_[2], &t, nullptr);
+            if (r != -EINTR) return r;
+        }
     }
 
     void restore() {
@@ -211,11 +221,19 @@ sys::Deadline deadline_in_ms(int ms) {
     return ms < 0 ? sys::never : sys::after(static_cast<uint64_t>(ms) * sys::millisecond);
 }
 
+void look_at(const pollfd* fds, nfds_t count) {
+    if (accept_mode != AcceptMode::off) shape_sees_poll(fds, count);
+}
+void look_at(int count, const fd_set* r, const fd_set* w) {
+    if (accept_mode != AcceptMode::off) shape_sees_select(count, r, w);
+}
+
 bool is_zero(const timespec* t) { return t != nullptr && t->tv_sec == 0 && t->tv_nsec == 0; }
 
 }  // namespace
 
 HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
+    look_at(fds, count);
     if (self == nullptr) return static_cast<int>(result(sys::poll(fds, count, timeout)));
     return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
 }
@@ -228,6 +246,7 @@ HOOK(int, __poll_chk, (pollfd * fds, nfds_t count, int timeout, size_t room), in
 
 HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sigset_t* mask),
      redirected) {
+    look_at(fds, count);
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;
         return static_cast<int>(
@@ -247,6 +266,7 @@ HOOK(int, __ppoll_chk,
 }
 
 HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout), redirected) {
+    look_at(count, r, w);
     if (self == nullptr) {
         return static_cast<int>(result(sys::select(count, r, w, e, timeout)));
     }
@@ -266,6 +286,7 @@ HOOK_ALIAS(__select, select, redirected)
 HOOK(int, pselect,
      (int count, fd_set* r, fd_set* w, fd_set* e, const timespec* timeout, const sigset_t* mask),
      redirected) {
+    look_at(count, r, w);
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;
         struct {
@@ -283,6 +304,7 @@ HOOK(int, pselect,
 
 HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redirected) {
     if (in_loop()) return loop_poll(fd, events, max, timeout);
+    if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
         return static_cast<int>(result(sys::epoll_wait(fd, events, max, timeout)));
     }
@@ -292,6 +314,7 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redir
 
 HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const sigset_t* mask),
      redirected) {
+    if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
         return static_cast<int>(result(
             sys::invoke(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
@@ -304,6 +327,7 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const
 HOOK(int, epoll_pwait2,
      (int fd, epoll_event* events, int max, const timespec* timeout, const sigset_t* mask),
      redirected) {
+    if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
         return static_cast<int>(result(
             sys::invoke(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));

@@ -1,22 +1,32 @@
-// Processes: waiting for children, vfork(2), _Fork(3).
+// Processes: waiting for children, vfork(2), clone(2), _Fork(3).
 //
 // A wait for a child asks with WNOHANG and then waits on a pidfd, which becomes readable when the
 // child ends; who collects the child is still the kernel's own wait. fork(2) itself needs no hook:
 // pthread_atfork handlers (hooks/activate.cpp) make the child dormant. A vfork child runs in the
 // parent's memory, on its stack, with `self` null until it execs: every hook is the plain call.
 
+#include <sched.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "hooks/accept_shape.h"
 #include "hooks/activate.h"
 #include "hooks/wait.h"
+#include "runtime/loop.h"
 
 using namespace green;
 
 ORIGINAL(pid_t, _Fork, (), nullptr)
+
+// A daemon may make its first thread where no libraries are.
+HOOK(int, chroot, (const char* path), interposed) {
+    if (enabled) loop_load();
+    return static_cast<int>(result(sys::invoke(SYS_chroot, path)));
+}
 
 namespace {
 
@@ -24,24 +34,10 @@ namespace {
 // stops and continuations, which no descriptor announces: again soon.
 long wait_for_child(idtype_t type, id_t id, bool only_exit) {
     constexpr uint64_t soon = 10 * sys::millisecond;
-    Wake why;
-    long fd = type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1;
-    if (fd >= 0) {
-        fd_created(static_cast<int>(fd), FdKind::poll_first, false);
-        struct Closer {
-            ~Closer() {
-                fd_forget(fd);
-                sys::invoke(SYS_close, fd);
-            }
-            int fd;
-        } closer{static_cast<int>(fd)};
-        why = wait_fd(closer.fd, EPOLLIN);
-        if (why == Wake::interrupted && interruption_ends_call(true)) return -EINTR;
-        return 0;
-    }
-    why = park(Park::sleep, sys::after(soon));
-    if (why == Wake::interrupted && interruption_ends_call(true)) return -EINTR;
-    return 0;
+    OwnFd pidfd(type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1);
+    Wake why =
+        pidfd.number() < 0 ? park(Park::sleep, sys::after(soon)) : wait_fd(pidfd.number(), EPOLLIN);
+    return why == Wake::interrupted && interruption_ends_call(true) ? -EINTR : 0;
 }
 
 long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
@@ -73,10 +69,11 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
 }  // namespace
 
 HOOK(pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), redirected) {
-    if (self == nullptr) {
-        return static_cast<pid_t>(result(sys::invoke(SYS_wait4, pid, status, options, usage)));
-    }
-    return static_cast<pid_t>(result(green_wait4(pid, status, options, usage)));
+    long r = self == nullptr ? sys::invoke(SYS_wait4, pid, status, options, usage)
+                             : green_wait4(pid, status, options, usage);
+    bool waited = r > 0 && (options & WNOHANG) == 0;
+    if (waited && accept_mode != AcceptMode::off) shape_sees_burial();
+    return static_cast<pid_t>(result(r));
 }
 
 HOOK(pid_t, waitpid, (pid_t pid, int* status, int options), redirected) {
@@ -108,8 +105,9 @@ HOOK_ALIAS(_Exit, _exit, interposed)
 
 HOOK(pid_t, _Fork, (), interposed) {
     pid_t child = original__Fork()();
-    if (child == 0) scheduler_abandon();
-    if (child > 0 && self != nullptr) fd_forked();
+    if (child == 0) child_after_fork();
+    if (child > 0 && accept_mode != AcceptMode::off) shape_sees_fork();
+    if (child > 0) fd_forked();
     return child;
 }
 
@@ -120,7 +118,7 @@ namespace {
 class Spawning {
   public:
     Spawning() : me_(self) {
-        if (me_ != nullptr) fd_forked();
+        fd_forked();
         self = nullptr;
     }
     ~Spawning() { self = me_; }
@@ -145,6 +143,45 @@ ORIGINAL(int, posix_spawnp,
 ORIGINAL(FILE*, popen, (const char*, const char*), nullptr)
 ORIGINAL(int, system, (const char*), nullptr)
 
+ORIGINAL(int, clone, (int (*)(void*), void*, int, void*, ...), nullptr)
+
+namespace {
+
+struct ClonedChild {
+    int (*routine)(void*);
+    void* argument;
+    bool shares_descriptors;
+};
+
+int run_cloned_child(void* argument) {
+    ClonedChild child = *static_cast<ClonedChild*>(argument);
+    child_after_clone(child.shares_descriptors);
+    return child.routine(child.argument);
+}
+
+}  // namespace
+
+// A child with memory of its own is as one of fork's; one that borrows ours until it executes, as
+// one of vfork's. A kernel thread made by hand is left alone.
+HOOK(int, clone, (int (*routine)(void*), void* stack, int flags, void* argument, ...), interposed) {
+    va_list list;
+    va_start(list, argument);
+    void* more[3];  // parent's tid, TLS, child's tid
+    for (void*& pointer : more) pointer = va_arg(list, void*);
+    va_end(list);
+    auto original = original_clone();
+    fd_forked();
+    if (self != nullptr && (flags & CLONE_VM) == 0) {
+        ClonedChild child = {routine, argument, (flags & CLONE_FILES) != 0};
+        return original(run_cloned_child, stack, flags, &child, more[0], more[1], more[2]);
+    }
+    if (self != nullptr && (flags & CLONE_VFORK) != 0) {
+        Spawning scope;
+        return original(routine, stack, flags, argument, more[0], more[1], more[2]);
+    }
+    return original(routine, stack, flags, argument, more[0], more[1], more[2]);
+}
+
 HOOK(int, posix_spawn,
      (pid_t * pid, const char* path, const posix_spawn_file_actions_t* actions,
       const posix_spawnattr_t* attr, char* const argv[], char* const envp[]),
@@ -163,13 +200,13 @@ HOOK(int, posix_spawnp,
 
 HOOK(FILE*, popen, (const char* command, const char* mode), interposed) {
     OwnMaskInKernel scope;  // nothing in it waits
-    if (self != nullptr) fd_forked();
+    fd_forked();
     return original_popen()(command, mode);
 }
 
 // system(3) hands its child the thread's own mask itself; it waits, so the kernel's is left alone.
 HOOK(int, system, (const char* command), interposed) {
-    if (self != nullptr) fd_forked();
+    fd_forked();
     return original_system()(command);
 }
 
@@ -218,14 +255,15 @@ asm(".pushsection .text\n"
     "1:  ret\n"
     ".popsection\n");
 
-// The child inherits the thread's own mask, and what it may keep open is shared from now on.
+// The child inherits the thread's own mask.
 extern "C" __attribute__((visibility("hidden"), used)) void green_before_vfork() {
-    if (self == nullptr) return;
-    fd_forked();
-    mask_to_kernel();
+    if (self != nullptr) mask_to_kernel();
 }
 
+// What it keeps open is shared from now on. What it has opened itself, which was noted in our
+// memory, is forgotten with that.
 extern "C" __attribute__((visibility("hidden"), used)) long green_after_vfork(long pid) {
+    fd_forked();
     if (self != nullptr) mask_from_kernel();
     return result(pid);
 }

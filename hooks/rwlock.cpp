@@ -46,9 +46,9 @@ int lock(pthread_rwlock_t* l, uint32_t as, sys::Deadline deadline) {
     bool shared = l->__data.__shared != 0;
     for (bool overtaken = false;; overtaken = true) {
         Wake why = wait_object(l, shared, deadline, as, overtaken);
-        if (why == Wake::interrupted) run_due_signals(true);
+        if (why == Wake::interrupted) handle_interruption();
         error = try_once(l, as);
-        if (error != EBUSY) return error;
+        if (error != EBUSY) return waited(error);
         if (why == Wake::timed_out) {
             // Readers that let this writer go first need not wait any longer.
             if (as == writer) wake_address(l, UINT32_MAX);
@@ -111,7 +111,37 @@ HOOK(int, pthread_rwlock_timedwrlock, (pthread_rwlock_t * l, const timespec* tim
 
 HOOK(int, pthread_rwlock_unlock, (pthread_rwlock_t * l), interposed) {
     int error = original_pthread_rwlock_unlock()(l);
-    if (error == 0 && self != nullptr) wake_address(l, UINT32_MAX);
+    if (error == 0) wake_waiters(l, UINT32_MAX);
     return error;
 }
 HOOK_ALIAS(__pthread_rwlock_unlock, pthread_rwlock_unlock, interposed)
+
+// libc's own, as in mutex.cpp: a locale is loaded under one, and loading may park. libc's unlock is
+// not seen, so waiters look again. Also entered in the child of a fork, dormant again.
+namespace {
+
+int lock_inner(pthread_rwlock_t* l, uint32_t as) {
+    constexpr uint64_t step = sys::millisecond;
+    for (;;) {
+        int error = try_once(l, as);
+        if (error != EBUSY) return error;
+        if (self != nullptr && writing(l)) return EDEADLK;
+        if (self != nullptr) {
+            if (wait_address(l, sys::after(step), as) == Wake::interrupted) run_due_signals(true);
+        } else {
+            timespec t = sys::to_timespec(step);
+            sys::invoke(SYS_nanosleep, &t, nullptr);
+        }
+    }
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("hidden"))) int green_rdlock_inner(pthread_rwlock_t* l) {
+    return lock_inner(l, reader);
+}
+extern "C" __attribute__((visibility("hidden"))) int green_wrlock_inner(pthread_rwlock_t* l) {
+    return lock_inner(l, writer);
+}
+GREEN_INNER_ROW(pthread_rwlock_rdlock, green_rdlock_inner)
+GREEN_INNER_ROW(pthread_rwlock_wrlock, green_wrlock_inner)

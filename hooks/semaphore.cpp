@@ -29,18 +29,28 @@ bool shared_with_processes(const sem_t* s) {
     return reinterpret_cast<const NewSem*>(s)->shared != 0;
 }
 
+// What sem_trywait(3) does, without its call and its errno.
+bool take(sem_t* s) {
+    uint64_t* data = &reinterpret_cast<NewSem*>(s)->data;
+    uint64_t seen = __atomic_load_n(data, __ATOMIC_RELAXED);
+    while (static_cast<uint32_t>(seen) > 0) {
+        if (__atomic_compare_exchange_n(data, &seen, seen - 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // 0, or the errno of the failure.
 int wait_for(sem_t* s, sys::Deadline deadline) {
     cancellation_point();
-    int saved = errno;
     bool shared = shared_with_processes(s);
     for (bool overtaken = false;; overtaken = true) {
-        if (original_sem_trywait()(s) == 0) {
-            errno = saved;
+        if (take(s)) {
             count_unparked_call();
-            return 0;
+            return waited(0);
         }
-        if (errno != EAGAIN) return errno;
         Wake why = wait_object(s, shared, deadline, 0, overtaken);
         if (why == Wake::timed_out) return ETIMEDOUT;
         if (why == Wake::interrupted && interruption_ends_call(true)) return EINTR;
@@ -81,6 +91,6 @@ HOOK(int, sem_trywait, (sem_t * s), interposed) {
 
 HOOK(int, sem_post, (sem_t * s), interposed) {
     int r = original_sem_post()(s);
-    if (r == 0 && self != nullptr) wake_address(s);
+    if (r == 0) wake_waiters(s, 1);
     return r;
 }

@@ -7,30 +7,41 @@
 //                     loop, or the next hook --> choose a thread (main first) --> its list, unpark
 //                                                     the thread, its wait taken down --> handler
 //
+// What came before a call that changes actions, masks or timers is handled before that call takes
+// effect, as by the kernel, which would have handled it at once (a safe point at its entry).
+//
 // So a handler runs on its thread's own stack, may block, park and siglongjmp, and the call it
 // interrupted returns EINTR or goes on as SA_RESTART says. A signal that arrives while the chosen
-// thread runs the program's own code (not libc's or ours) is handled right there, as natively.
+// thread runs the program's own code (not libc's or ours) is handled right there, as natively; a
+// tick (preempt.h) sees to it that one which met it elsewhere need not wait for the next call.
 //
 // Each green thread has its own mask. The kernel's mask is what all of them block: such a signal
-// stays pending in the kernel, where sigwait(3) and signalfd(2) find it. Signals that a thread
-// raises by a fault of its own (SIGSEGV ...) are never touched, nor are default and ignoring
-// actions: those are the kernel's.
+// stays pending in the kernel, where sigwait(3) and signalfd(2) find it. A fault (SIGSEGV ...) is
+// handled at once, with the mask of the thread that made it. Default and ignoring actions are never
+// touched: those are the kernel's, but that of a signal which a thread brings upon itself by a call
+// (SIGPIPE): while some threads block it and others do not, only we know whether it is to end the
+// process.
 
 #include "hooks/signal.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "hooks/accept_check.h"
 #include "hooks/activate.h"
+#include "hooks/hooks.h"
 #include "hooks/program_code.h"
+#include "hooks/signal_context.h"
+#include "hooks/signal_queue.h"
+#include "hooks/trouble.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 
 using namespace green;
-
-extern "C" void green_restore_frame();
 
 namespace green {
 volatile bool signals_arrived = false;
@@ -41,10 +52,6 @@ namespace {
 constexpr int signal_count = 65;
 constexpr size_t mask_size = 8;
 
-// The kernel's view of a sigset_t: one bit per signal, from bit 0.
-using Mask = uint64_t;
-
-Mask bit(int signal) { return Mask{1} << (signal - 1); }
 Mask to_mask(const sigset_t* set) {
     Mask m;
     memcpy(&m, set, sizeof m);
@@ -57,26 +64,13 @@ void to_set(Mask m, sigset_t* set) {
 
 // glibc keeps two signals for itself, and SIGKILL and SIGSTOP cannot be blocked.
 const Mask never_blocked = bit(32) | bit(33) | bit(SIGKILL) | bit(SIGSTOP);
+const Mask by_own_call = bit(SIGPIPE) | bit(SIGXFSZ);
 const Mask faults =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
 
-// rt_sigaction(2)'s structure, which is not libc's.
-struct Action {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)();
-    Mask mask;
-};
-#if defined(__x86_64__)
-constexpr unsigned long sa_restorer = 0x04000000;
-#else
-constexpr unsigned long sa_restorer = 0;  // the kernel has a return of its own, in the vDSO
-#endif
+const Mask wrapped_faults = faults & ~bit(SIGSYS);  // that one may be the auditor's, or a sandbox's
 
-struct Queued {
-    siginfo_t info;
-    Queued* next;
-};
+using Action = sys::SignalAction;
 
 struct Arrived {
     siginfo_t info;
@@ -87,7 +81,10 @@ constexpr int queue_size = 256;
 bool active = false;
 Action actions[signal_count];  // the program's, where `ours` says that the kernel has on_signal
 Mask ours = 0;
+Mask only_guarded = 0;            // of these: the program's action is the default one
+Mask read_by_descriptor = 0;      // what the program gave to signalfd(2)
 Mask kernel_mask = 0;             // what was last told to the kernel
+Mask auditors = 0;                // SIGSYS while the auditor has it: then no mask may hold it
 unsigned blockers[signal_count];  // how many threads block each signal
 Mask blocked_by_some = 0;
 unsigned threads_with_masks = 0;  // of all alive
@@ -95,18 +92,19 @@ unsigned threads_with_masks = 0;  // of all alive
 // Written by the real handler, emptied at safe points with signals blocked.
 Arrived arrived[queue_size];
 int arrived_count = 0;
+Mask held_back = 0;  // what the kernel is to keep while there is little room in the queue
 
-Queued* pool_free = nullptr;
-Queued pool[queue_size];
+QueuedSignal* for_process = nullptr;  // pending for whichever thread may take them
 
 long set_action(int signal, const Action* action, Action* old) {
     return sys::invoke(SYS_rt_sigaction, signal, action, old, mask_size);
 }
 
 void set_kernel_mask(Mask m) {
+    m = (m | held_back) & ~auditors;
     if (m == kernel_mask) return;
     kernel_mask = m;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &m, nullptr, mask_size);
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
 }
 
 class AllBlocked {
@@ -131,6 +129,16 @@ Mask blocked_by_all() {
     return all;
 }
 
+// What the first thread waits for in sigwait(3) the kernel gives to it, before it thinks of a
+// default action or another thread (main is asked first): so that stays pending for it, even where
+// others do not block it.
+Mask awaited_by_first = 0;
+
+Mask mask_for_kernel() {
+    Mask handled = ours & ~only_guarded;
+    return blocked_by_all() | (awaited_by_first & ~handled & ~faults);
+}
+
 void count_mask(Mask m, int by) {
     for (; m != 0; m &= m - 1) {
         int signal = __builtin_ctzll(m) + 1;
@@ -140,6 +148,14 @@ void count_mask(Mask m, int by) {
     }
 }
 
+void set_awaited_by_first(Mask m) {
+    awaited_by_first = m;
+    set_kernel_mask(mask_for_kernel());
+}
+
+void guard_own_calls();
+void changed_mask(Thread* t, Mask more, Mask less);
+
 // A thread's mask changes; the kernel is told if that changes what all threads block.
 void set_mask(Thread* t, Mask m) {
     m &= ~never_blocked;
@@ -148,7 +164,9 @@ void set_mask(Thread* t, Mask m) {
     t->blocked = m;
     count_mask(m & ~before, 1);
     count_mask(before & ~m, -1);
-    set_kernel_mask(blocked_by_all());
+    if ((blocked_by_some & by_own_call & ~ours) != 0) guard_own_calls();
+    set_kernel_mask(mask_for_kernel());
+    changed_mask(t, m & ~before, before & ~m);
 }
 
 Thread* choose_thread(int signal) {
@@ -159,33 +177,67 @@ Thread* choose_thread(int signal) {
     return last;
 }
 
-// Appends to a thread's own list. A standard signal that is pending already is not queued again.
-void give(Thread* t, const siginfo_t& info) {
-    Queued** end = reinterpret_cast<Queued**>(&t->pending);
-    for (; *end != nullptr; end = &(*end)->next) {
-        if (info.si_signo < SIGRTMIN && (*end)->info.si_signo == info.si_signo) return;
+// Wakes the thread that is to take a signal for the process: one that does not block it, or waits
+// for it.
+void wake_for_process(int signal) {
+    Thread* t = choose_thread(signal);
+    for (Thread* w = threads_alive(); t == nullptr && w != nullptr; w = w->next_alive) {
+        if ((w->awaited & bit(signal)) != 0) t = w;
     }
-    Queued* q = pool_free;
-    if (q == nullptr) return;  // as when the kernel's own queue is full (RLIMIT_SIGPENDING)
-    pool_free = q->next;
-    q->info = info;
-    q->next = nullptr;
-    *end = q;
-    if (((~t->blocked | t->awaited) & bit(info.si_signo)) != 0) interrupt(t);
+    if (t != nullptr) interrupt(t);
 }
 
-// The first signal in a thread's list that `mask` allows, taken out.
-bool take(Thread* t, Mask allowed, siginfo_t* info) {
-    for (auto** at = reinterpret_cast<Queued**>(&t->pending); *at != nullptr; at = &(*at)->next) {
-        Queued* q = *at;
-        if ((bit(q->info.si_signo) & allowed) == 0) continue;
-        *info = q->info;
-        *at = q->next;
-        q->next = pool_free;
-        pool_free = q;
-        return true;
+// Whether a signal for the process is the kernel's to keep while all block it: a standard one,
+// since it is pending once, and what the program reads from signalfd(2). Of the others the kernel
+// may have younger ones already.
+bool kernel_keeps(int signal) {
+    bool asked_for = signal < SIGRTMIN || (read_by_descriptor & bit(signal)) != 0;
+    return asked_for && (blocked_by_all() & bit(signal)) != 0;
+}
+
+void send_to_process(siginfo_t* info) {
+    sys::invoke(SYS_rt_sigqueueinfo, sys::invoke(SYS_getpid), info->si_signo, info);
+}
+
+// What a thread lets in may be there already; what it keeps out from now on, others may take.
+void changed_mask(Thread* t, Mask more, Mask less) {
+    if (t->pending == nullptr && for_process == nullptr) return;
+    Mask waiting = queued_signals(for_process);
+    if (((queued_signals(t->pending) | waiting) & less) != 0) interrupt(t);
+    for (Mask rest = waiting & more; rest != 0; rest &= rest - 1) {
+        int signal = __builtin_ctzll(rest) + 1;
+        siginfo_t info;
+        while (kernel_keeps(signal) && dequeue_signal(&for_process, bit(signal), &info)) {
+            send_to_process(&info);
+        }
+        wake_for_process(signal);
     }
-    return false;
+}
+
+// To a thread's own queue. False when there is no room.
+bool give(Thread* t, const siginfo_t& info) {
+    if (!queue_signal(&t->pending, info)) return false;
+    if (((~t->blocked | t->awaited) & bit(info.si_signo)) != 0) interrupt(t);
+    return true;
+}
+
+void give_to_process(siginfo_t* info) {
+    if (kernel_keeps(info->si_signo)) return send_to_process(info);
+    if (queue_signal(&for_process, *info)) wake_for_process(info->si_signo);
+}
+
+// The signals for the process that are this thread's to handle.
+Mask chosen_for(const Thread* t) {
+    Mask all = queued_signals(for_process) & ~t->blocked, chosen = 0;
+    for (Mask rest = all; rest != 0; rest &= rest - 1) {
+        int signal = __builtin_ctzll(rest) + 1;
+        if (choose_thread(signal) == t) chosen |= bit(signal);
+    }
+    return chosen;
+}
+
+bool is_anything_pending(const Thread* t) {
+    return t->pending != nullptr || for_process != nullptr || signals_arrived;
 }
 
 // From the queue of the real handler to the threads. In a hook or in the loop.
@@ -194,19 +246,27 @@ void distribute() {
     AllBlocked scope;
     signals_arrived = false;
     for (int i = 0; i < arrived_count; ++i) {
-        Thread* t = arrived[i].thread;
-        if (t == nullptr) t = choose_thread(arrived[i].info.si_signo);
-        // Blocked meanwhile by all: the first thread keeps it until it unblocks it.
-        if (t == nullptr) t = threads_alive();
-        if (t != nullptr) give(t, arrived[i].info);
+        siginfo_t& info = arrived[i].info;
+        if (arrived[i].thread == nullptr) {
+            give_to_process(&info);
+        } else {
+            give(arrived[i].thread, info);
+        }
     }
     arrived_count = 0;
+    held_back = 0;
+    kernel_mask = mask_for_kernel() & ~auditors;
+}
+
+void no_longer_ours(int signal) {
+    ours &= ~bit(signal);
+    only_guarded &= ~bit(signal);
 }
 
 struct HandlerCall {
     const Action* action;
     siginfo_t* info;
-    void* context;
+    ucontext_t* context;
 };
 
 void enter_handler(HandlerCall* call) {
@@ -216,15 +276,19 @@ void enter_handler(HandlerCall* call) {
     with_info(call->info->si_signo, call->info, call->context);
 }
 
+bool on_alternate_stack(const Thread* t, const void* sp) {
+    auto* low = static_cast<const char*>(t->alternate_stack);
+    return sp >= low && sp < low + t->alternate_size;
+}
+
 // Calls the handler on the thread's alternate stack, if it asked for that and is not on it already.
 void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
-    auto* low = static_cast<char*>(me->alternate_stack);
-    auto* here = static_cast<char*>(__builtin_frame_address(0));
-    bool on_it = here >= low && here < low + me->alternate_size;
+    bool on_it = on_alternate_stack(me, __builtin_frame_address(0));
     if ((call->action->flags & SA_ONSTACK) == 0 || me->alternate_size == 0 || on_it) {
         return enter_handler(call);
     }
 #if defined(__x86_64__)
+    auto* low = static_cast<char*>(me->alternate_stack);
     auto top = reinterpret_cast<uintptr_t>(low + me->alternate_size) & ~uintptr_t{15};
     asm volatile(
         "movq %%rsp, %%rbx\n"
@@ -237,37 +301,205 @@ void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
 #endif
 }
 
-void call_handler(Thread* me, const siginfo_t& info, const Action& action, void* context) {
-    int signal = info.si_signo, saved = errno;
-    Mask before = me->blocked;
-    if ((action.flags & SA_RESETHAND) != 0) {
-        Action def = {SIG_DFL, sa_restorer, green_restore_frame, 0};
-        set_action(signal, &def, nullptr);
-        ours &= ~bit(signal);
+// The default action of a signal that reached a thread which does not block it.
+void take_default_action(int signal) {
+    Action def = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
+    if ((ours & bit(signal)) != 0) set_action(signal, &def, nullptr);
+    no_longer_ours(signal);
+    sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
+}
+
+// The next signal for a handler of this thread. Actions that have changed meanwhile are taken.
+bool take_for_handler(Thread* me, siginfo_t* info) {
+    distribute();
+    while (dequeue_signal(&me->pending, ~me->blocked, info) ||
+           dequeue_signal(&for_process, chosen_for(me), info)) {
+        if ((ours & ~only_guarded & bit(info->si_signo)) != 0) return true;
+        take_default_action(info->si_signo);
     }
-    set_mask(me, before | action.mask | ((action.flags & SA_NODEFER) != 0 ? 0 : bit(signal)));
-    siginfo_t copy = info;
-    HandlerCall call = {&action, &copy, context};
-    enter_handler_on_its_stack(me, &call);
-    set_mask(me, before);
+    return false;
+}
+
+void call_handler(const siginfo_t& info, void* interrupted);
+
+// The handler, and what sigreturn(2) does: the mask is what the context says afterwards. As the
+// kernel does it: a frame is laid on the stack for every signal that is pending and that the ones
+// before it do not block, and only then the program runs on, in the last of them.
+void run_handler(void* argument) {
+    auto* call = static_cast<HandlerCall*>(argument);
+    Thread* me = self;
+    int saved = errno;
+    ucontext_t* context = call->context;
+    auto goes_on = interrupted_pc(context);
+    Mask after = me->mask_after != nullptr ? *me->mask_after : me->blocked;
+    me->mask_after = nullptr;
+    memcpy(&context->uc_sigmask, &after, sizeof after);  // the kernel's frame has no more of it
+    stack_t kernels = context->uc_stack;
+    context->uc_stack = {me->alternate_stack, me->alternate_size == 0 ? SS_DISABLE : 0,
+                         me->alternate_size};
+    Mask added = call->action->mask;
+    if ((call->action->flags & SA_NODEFER) == 0) added |= bit(call->info->si_signo);
+    set_mask(me, me->blocked | added);
+    siginfo_t next;
+    while (take_for_handler(me, &next)) call_handler(next, nullptr);
+    enter_handler_on_its_stack(me, call);
+    // It has forked, and this is the child: what it interrupted goes on as a green thread's call.
+    if (self == nullptr) activate();
+    context->uc_stack = kernels;
+    set_mask(me, to_mask(&context->uc_sigmask));
+    // What else is due waits for the next call, not for our next instruction.
+    if (interrupted_pc(context) != goes_on) me->interrupt_next_park = true;
     errno = saved;
 }
 
-// The handler the kernel knows. All signals are blocked while it runs.
-void on_signal(int signal, siginfo_t* info, void* context) {
-    if (active && self != nullptr && in_program_code(interrupted_pc(context)) &&
-        choose_thread(signal) == self) {
-        siginfo_t copy = *info;
-        sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
-        call_handler(self, copy, actions[signal], context);
-        signals_fix_frame(context);
-        return;
+// `interrupted`: what the kernel saved, and will go back to. Null: at a safe point.
+void call_handler(const siginfo_t& info, void* interrupted) {
+    int signal = info.si_signo;
+    Action action = actions[signal];
+    if ((action.flags & SA_RESETHAND) != 0) {
+        Action def = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
+        set_action(signal, &def, nullptr);
+        no_longer_ours(signal);
     }
+    siginfo_t copy = info;
+    HandlerCall call = {&action, &copy, static_cast<ucontext_t*>(interrupted)};
+    if (interrupted != nullptr) return run_handler(&call);
+    SignalContext here;
+    call.context = &here.context;
+    run_with_context(&here, run_handler, &call);
+}
+
+// Some signals the kernel sends to the thread that runs: for its own call, or, if it does not block
+// them, when the process has used so much of the CPU (setitimer(2), setrlimit(2)). Null: to any.
+Thread* meant_for(int signal, const siginfo_t* info) {
+    bool of_cpu = signal == SIGPROF || signal == SIGVTALRM || signal == SIGXCPU;
+    bool by_itself = (by_own_call & bit(signal)) != 0 && info->si_code == SI_USER &&
+                     info->si_pid == sys::invoke(SYS_getpid);
+    if (by_itself) return self;
+    if (!of_cpu || info->si_code != SI_KERNEL || self == nullptr) return nullptr;
+    return (self->blocked & bit(signal)) == 0 ? self : nullptr;
+}
+
+void remember(int signal, const siginfo_t* info, void* context) {
     if (arrived_count == queue_size) return;
-    // The kernel sends SIGPIPE to the thread that writes, which is the one that runs now.
-    arrived[arrived_count++] = {*info, signal == SIGPIPE ? self : nullptr};
+    arrived[arrived_count++] = {*info, meant_for(signal, info)};
+    if (arrived_count > queue_size / 2) {
+        held_back = ours & ~faults & ~auditors;
+        kernel_mask |= held_back;
+        signals_fix_frame(context);
+    }
     signals_arrived = true;
     loop_wake();
+}
+
+// Where the kernel begins the handlers of faults that want another stack: a thread's own may be the
+// one that has overflowed, and it has an alternate one, but of those the kernel knows only one.
+alignas(64) char fault_stack[65536];
+
+void give_kernel_fault_stack() {
+    stack_t stack = {fault_stack, 0, sizeof fault_stack};
+    sys::invoke(SYS_sigaltstack, &stack, nullptr);
+}
+
+void learn_alternate_stack(Thread* t) {
+    stack_t now = {};
+    sys::invoke(SYS_sigaltstack, nullptr, &now);
+    if ((now.ss_flags & SS_DISABLE) != 0) now = {};
+    t->alternate_stack = now.ss_sp;
+    t->alternate_size = now.ss_size;
+}
+
+void on_signal(int signal, siginfo_t* info, void* context);
+
+// A fault is the thread's own doing, and who blocks its signal is killed (signal(7)). Where no
+// green thread runs, the handler is called as by the kernel.
+void on_fault(int signal, siginfo_t* info, void* context) {
+    Action action = actions[signal];
+    bool green = self != nullptr && !in_spawned_child();
+    if (green && (self->blocked & bit(signal)) != 0) {
+        action = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
+        set_action(signal, &action, nullptr);
+        return;
+    }
+    if (!green) {
+        HandlerCall call = {&action, info, static_cast<ucontext_t*>(context)};
+        return enter_handler(&call);
+    }
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    call_handler(*info, context);
+    signals_fix_frame(context);
+}
+
+#if defined(__x86_64__)
+
+// The kernel's frame: the handler's return address, the context, the signal, and somewhere above
+// them the floating-point state. Moved from the fault stack to where the kernel would have made it
+// for this thread, it is returned through like any other, and the fault stack is free again: the
+// handler may wait, and other threads' faults come meanwhile. So with a SIGSEGV that somebody sent.
+// A stack without room kills, as all signals are blocked here.
+void move_fault_frame(int signal, siginfo_t* info, void* context) {
+    auto* here = static_cast<char*>(__builtin_frame_address(0));
+    if (self == nullptr || here < fault_stack || here >= fault_stack + sizeof fault_stack) return;
+    constexpr size_t red_zone = 128, plain_size = 512, marked_at = 464;
+    constexpr uint32_t has_more = 0x46505853;  // FP_XSTATE_MAGIC1
+    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
+    auto* sp = reinterpret_cast<char*>(registers.gregs[REG_RSP]);
+    bool alternate = self->alternate_size != 0 && !on_alternate_stack(self, sp);
+    auto* low = static_cast<char*>(self->alternate_stack);
+    char* top = alternate ? low + self->alternate_size : sp - red_zone;
+    uint32_t marks[2] = {};
+    auto* state = reinterpret_cast<char*>(registers.fpregs);
+    if (state != nullptr) memcpy(marks, state + marked_at, sizeof marks);
+    size_t state_size = marks[0] == has_more ? marks[1] : plain_size;
+    auto from = reinterpret_cast<char*>(context) - sizeof(void*);
+    size_t size = static_cast<size_t>(reinterpret_cast<char*>(info + 1) - from);
+    auto new_state = (reinterpret_cast<uintptr_t>(top) - state_size) & ~uintptr_t{63};
+    auto* to = reinterpret_cast<char*>(((new_state - size) & ~uintptr_t{15}) - sizeof(void*));
+    if (alternate && to < low) return;
+    if (state != nullptr) memcpy(reinterpret_cast<char*>(new_state), state, state_size);
+    memcpy(to, from, size);
+    auto* moved = reinterpret_cast<ucontext_t*>(to + sizeof(void*));
+    if (state != nullptr) moved->uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(new_state);
+    asm volatile(
+        "movq %[frame], %%rsp\n"
+        "jmp *%[go]\n"
+        :
+        : [frame] "r"(to), [go] "r"(on_signal), "D"(signal), "S"(to + size - sizeof *info),
+          "d"(moved)
+        : "memory");
+    __builtin_unreachable();
+}
+
+#else
+void move_fault_frame(int, siginfo_t*, void*) {}
+#endif
+
+// The handler the kernel knows. All signals are blocked while it runs.
+void on_signal(int signal, siginfo_t* info, void* context) {
+    move_fault_frame(signal, info, context);
+    if ((faults & bit(signal)) != 0 && info->si_code > 0) return on_fault(signal, info, context);
+    bool here = active && self != nullptr && (only_guarded & bit(signal)) == 0 &&
+                in_program_code(interrupted_pc(context)) &&
+                (meant_for(signal, info) == self || choose_thread(signal) == self);
+    if (owner == nullptr && scheduler_active) {  // it met a kernel thread that is not ours
+        long pid = sys::invoke(SYS_getpid);
+        sys::invoke(SYS_rt_tgsigqueueinfo, pid, pid, signal, info);
+        return;
+    }
+    bool others_first = here && is_anything_pending(self);
+    if (!here || others_first) remember(signal, info, context);
+    if (!here) {
+        if (self != nullptr) preempt_for_signals();
+        return;
+    }
+    siginfo_t copy = *info;
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    if (others_first) {
+        run_due_signals(true, context);
+    } else {
+        call_handler(copy, context);
+    }
+    signals_fix_frame(context);
 }
 
 void install_ours(int signal) {
@@ -275,17 +507,40 @@ void install_ours(int signal) {
     Action mine = {};
     mine.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_signal));
     // Not SA_ONSTACK: the kernel's alternate stack may be another thread's, or in use by a handler
-    // that is parked. enter_handler_on_its_stack() goes to the right one.
-    constexpr unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART;
-    mine.flags = (a.flags & kept) | SA_SIGINFO | sa_restorer;
-    mine.restorer = green_restore_frame;
+    // that is parked. enter_handler_on_its_stack() goes to the right one. A fault may be that the
+    // thread's stack has overflowed.
+    unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART;
+    if ((faults & bit(signal)) != 0) kept |= SA_ONSTACK;
+    mine.flags = (a.flags & kept) | SA_SIGINFO | sys::sa_restorer;
+    mine.restorer = sys::green_restore_frame;
     mine.mask = ~Mask{0};
     set_action(signal, &mine, nullptr);
     ours |= bit(signal);
+    only_guarded &= ~bit(signal);
 }
 
-bool is_on_signal(const Action& a) {
-    return reinterpret_cast<void*>(a.handler) == reinterpret_cast<void*>(on_signal);
+// Some threads block these, and the default action is not the kernel's to take any more: it knows
+// one mask for all.
+void guard_own_calls() {
+    for (Mask rest = by_own_call; rest != 0; rest &= rest - 1) {
+        int signal = __builtin_ctzll(rest) + 1;
+        Mask one = bit(signal);
+        Action was = {};
+        bool wanted = active && (blocked_by_some & one) != 0 && (ours & one) == 0;
+        if (!wanted || set_action(signal, nullptr, &was) < 0 || was.handler != SIG_DFL) continue;
+        actions[signal] = was;
+        install_ours(signal);
+        only_guarded |= one;
+    }
+}
+
+void (*auditors_handler)(int, siginfo_t*, void*) = nullptr;
+
+// The kernel has a handler of this library's: the program's action is in `actions`.
+bool is_this_librarys(const Action& a) {
+    auto* handler = reinterpret_cast<void*>(a.handler);
+    bool audits = auditors != 0 && handler == reinterpret_cast<void*>(auditors_handler);
+    return audits || handler == reinterpret_cast<void*>(on_signal);
 }
 
 bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != SIG_IGN; }
@@ -293,28 +548,37 @@ bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != S
 long green_sigaction(int signal, const struct sigaction* act, struct sigaction* old) {
     bool libcs_own = signal == 32 || signal == 33;
     if (signal < 1 || signal >= signal_count || libcs_own) return -EINVAL;
+    bool in_child = self == nullptr || in_spawned_child();
+    if (act != nullptr) handle_what_came();
     // The kernel is asked, not `ours`: a vfork child has its own actions, but its parent's memory.
     Action was = {};
     long r = set_action(signal, nullptr, &was);
     if (r < 0) return r;
-    if (is_on_signal(was)) was = actions[signal];
+    if (is_this_librarys(was)) was = actions[signal];
+    auto* handler = reinterpret_cast<void*>(was.handler);
+    if (is_overflow_handler(handler) || is_check_handler(handler)) was = {};
     if (act != nullptr) {
-        Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sa_restorer,
-                    green_restore_frame, to_mask(&act->sa_mask)};
-        bool in_child = self == nullptr || in_spawned_child();
-        if (active && !in_child && is_handler(a) && (faults & bit(signal)) == 0) {
+        Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sys::sa_restorer,
+                    sys::green_restore_frame, to_mask(&act->sa_mask) & ~auditors};
+        bool is_auditors = !in_child && (auditors & bit(signal)) != 0;
+        bool wrapped = (faults & ~wrapped_faults & bit(signal)) == 0;
+        if (active && !in_child && is_handler(a) && wrapped) {
             if (signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
             actions[signal] = a;
             install_ours(signal);
+        } else if (is_auditors) {
+            actions[signal] = a;
         } else {
+            if (a.handler == SIG_DFL) a.handler = check_handler_for(signal);
             r = set_action(signal, &a, nullptr);
             if (r < 0) return r;
-            if (!active || !in_child) ours &= ~bit(signal);
+            if (!active || !in_child) no_longer_ours(signal);
+            if (active && !in_child) guard_own_calls();
         }
     }
     if (old != nullptr) {
         old->sa_handler = was.handler;
-        old->sa_flags = static_cast<int>(was.flags & ~sa_restorer);
+        old->sa_flags = static_cast<int>(was.flags);
         old->sa_restorer = was.restorer;
         to_set(was.mask, &old->sa_mask);
     }
@@ -322,6 +586,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
 }
 
 long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
+    if (set != nullptr) safe_point();
     Mask before = self->blocked;
     if (set != nullptr) {
         Mask m = to_mask(set);
@@ -345,17 +610,24 @@ long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
         sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
     }
     if (old != nullptr) to_set(before, old);
-    if (self->pending != nullptr || signals_arrived) run_due_signals(true);
+    if (is_anything_pending(self)) run_due_signals(true);
     return 0;
+}
+
+// Signals that all block stay pending for the kernel thread, which is where signalfd(2) looks.
+long leave_to_kernel(siginfo_t* info) {
+    return sys::invoke(SYS_rt_tgsigqueueinfo, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid),
+                       info->si_signo, info);
 }
 
 // A signal for one green thread. What has no handler of the program's is the kernel's to act on.
 int send_to_thread(Thread* t, int signal, int code, sigval value) {
     if (signal < 0 || signal >= signal_count) return EINVAL;
     if (signal == 0 || t->state == State::ended) return 0;
-    bool to_process = (ours & bit(signal)) == 0 && (t->blocked & bit(signal)) == 0;
+    bool to_process = (ours & ~only_guarded & bit(signal)) == 0 && (t->blocked & bit(signal)) == 0;
     if (to_process) {
         long pid = sys::invoke(SYS_getpid);
+        if ((only_guarded & bit(signal)) != 0) take_default_action(signal);
         return static_cast<int>(-sys::invoke(SYS_tgkill, pid, sys::invoke(SYS_gettid), signal));
     }
     siginfo_t info = {};
@@ -364,9 +636,26 @@ int send_to_thread(Thread* t, int signal, int code, sigval value) {
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value = value;
-    give(t, info);
+    if ((kernel_mask & read_by_descriptor & bit(signal)) != 0) {
+        return static_cast<int>(-leave_to_kernel(&info));
+    }
+    if (!give(t, info)) return EAGAIN;
     if (t == self) run_due_signals(true);
     return 0;
+}
+
+// Those for the process of which the kernel has one with a lower number, which comes first.
+Mask kernels_turn(Mask wanted) {
+    Mask in_kernel = 0;
+    if (for_process == nullptr) return 0;
+    sys::invoke(SYS_rt_sigpending, &in_kernel, mask_size);
+    in_kernel &= wanted;
+    return in_kernel == 0 ? 0 : ~(in_kernel ^ (in_kernel - 1));
+}
+
+// What raise(3) sent is told as kill(2)'s, by glibc too.
+void tell_tkill_as_user(siginfo_t* info) {
+    if (info != nullptr && info->si_code == SI_TKILL) info->si_code = SI_USER;
 }
 
 // sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
@@ -375,31 +664,31 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
     cancellation_point();
     Mask wanted = to_mask(set) & ~never_blocked;
     constexpr timespec now = {0, 0};
-    int fd = -1;
+    constexpr uint64_t soon = 5 * sys::millisecond;
+    bool first = self->tid == sys::invoke(SYS_getpid);
     struct Waiting {
-        int* fd;
+        bool first;
         ~Waiting() {
             self->awaited = 0;
-            if (*fd < 0) return;
-            fd_forget(*fd);
-            sys::invoke(SYS_close, *fd);
+            if (first) set_awaited_by_first(0);
         }
-    } waiting{&fd};
+    } waiting{first};
     self->awaited = wanted;
+    if (first) set_awaited_by_first(wanted);
     for (;;) {
         siginfo_t found = {};
         distribute();
-        long r = take(self, wanted, &found)
-                     ? found.si_signo
-                     : sys::invoke(SYS_rt_sigtimedwait, &wanted, &found, &now, mask_size);
+        bool queued = dequeue_signal(&self->pending, wanted, &found) ||
+                      dequeue_signal(&for_process, wanted & ~kernels_turn(wanted), &found);
+        long r = queued ? found.si_signo
+                        : sys::invoke(SYS_rt_sigtimedwait, &wanted, &found, &now, mask_size);
         if (r > 0 && info != nullptr) *info = found;
         if (r != -EAGAIN || deadline == 0) return r;
-        if (fd < 0) {
-            fd = static_cast<int>(sys::invoke(SYS_signalfd4, -1, &wanted, mask_size, O_CLOEXEC));
-            if (fd < 0) return fd;
-            fd_created(fd, FdKind::poll_first, false);
-        }
-        Wake why = wait_fd(fd, EPOLLIN, deadline);
+        OwnFd fd(sys::invoke(SYS_signalfd4, -1, &wanted, mask_size, O_CLOEXEC));
+        Wake why = fd.number() >= 0 ? wait_fd(fd.number(), EPOLLIN, deadline)
+                                    : wait_a_slice(soon, deadline, [](sys::Deadline until) {
+                                          return park(Park::sleep, until);
+                                      });
         if (why == Wake::timed_out) deadline = 0;
         if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
@@ -414,41 +703,59 @@ long wait_for_handler() {
     }
 }
 
-}  // namespace
+// The signals that are pending in the kernel for the calling thread only, not for the process.
+Mask directed_in_kernel() {
+    char text[4096];
+    OwnFd fd(sys::invoke(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC));
+    long size = sys::invoke(SYS_read, fd.number(), text, sizeof text - 1);
+    if (size <= 0) return 0;
+    text[size] = '\0';
+    const char* line = strstr(text, "\nSigPnd:\t");
+    return line == nullptr ? 0 : strtoull(line + strlen("\nSigPnd:\t"), nullptr, 16);
+}
 
-// The kernel returns from a handler through this; unwinders know it by these very bytes.
-asm(".pushsection .text\n"
-    ".hidden green_restore_frame\n"
-    ".globl green_restore_frame\n"
-    ".type green_restore_frame, @function\n"
-    "    nop\n"
-    "green_restore_frame:\n"
-#if defined(__x86_64__)
-    "    .byte 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05\n"  // mov $15,%rax; syscall
-#endif
-    ".popsection\n");
+// What the first thread was sent while it was the only one: from now on the kernel's pending
+// signals are for all threads, but these natively no other one sees or takes.
+void take_over_directed() {
+    constexpr timespec now = {0, 0};
+    Mask any = 0;
+    sys::invoke(SYS_rt_sigpending, &any, mask_size);
+    if (any == 0) return;
+    for (;;) {
+        Mask directed = directed_in_kernel() & ~read_by_descriptor & ~faults;
+        siginfo_t info = {};
+        if (directed == 0) return;
+        long r = sys::invoke(SYS_rt_sigtimedwait, &directed, &info, &now, mask_size);
+        if (sys::failed(r) || !queue_signal(&self->pending, info)) return;
+    }
+}
+
+}  // namespace
 
 namespace green {
 
-bool run_due_signals(bool restartable) {
+bool run_due_signals(bool restartable, void* interrupted) {
     distribute();
     Thread* me = self;
     me->interrupt_next_park = false;
-    bool ends = false;
+    bool any = false, ends = false;
+    int forks = fork_generation;
     siginfo_t info;
-    while (take(me, ~me->blocked, &info)) {
-        int signal = info.si_signo;
-        if ((ours & bit(signal)) == 0) {  // the action changed while it was on its way
-            sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
-            continue;
-        }
-        Action action = actions[signal];
-        ends = ends || !restartable || (action.flags & SA_RESTART) == 0;
-        ucontext_t context = {};
-        to_set(me->blocked, &context.uc_sigmask);
-        call_handler(me, info, action, &context);
+    while (take_for_handler(me, &info)) {
+        // The kernel asks the first one only.
+        bool restarts = restartable && (actions[info.si_signo].flags & SA_RESTART) != 0;
+        if (!any) ends = !restarts;
+        any = true;
+        call_handler(info, interrupted);
     }
-    return ends;
+    // In a child, what the call knew of its descriptor was the parent's.
+    return ends || fork_generation != forks;
+}
+
+bool signal_handlers_installed() { return (ours & ~only_guarded) != 0; }
+
+void handle_what_came() {
+    if (self != nullptr && !in_spawned_child()) safe_point();
 }
 
 int signal_thread(Thread* t, int signal, int code, sigval value) {
@@ -463,32 +770,31 @@ MaskDuringCall::MaskDuringCall(const sigset_t* mask) {
     if (mask == nullptr) return;
     changed_ = true;
     before_ = self->blocked;
+    self->mask_after = &before_;
     set_mask(self, to_mask(mask));
-    // What this mask lets in must interrupt the call, also if it was pending before.
-    if (self->pending != nullptr) {
-        for (auto* q = static_cast<Queued*>(self->pending); q != nullptr; q = q->next) {
-            if ((self->blocked & bit(q->info.si_signo)) == 0) interrupt(self);
-        }
-    }
 }
 
 MaskDuringCall::~MaskDuringCall() {
-    if (changed_) set_mask(self, before_);
+    if (!changed_) return;
+    self->mask_after = nullptr;
+    set_mask(self, before_);
 }
 
 void mask_to_kernel() {
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &self->blocked, nullptr, mask_size);
+    Mask mine = self->blocked & ~auditors;
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mine, nullptr, mask_size);
 }
 
 void mask_from_kernel() {
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
 }
 
+void signals_adopt_caller() {
+    learn_alternate_stack(owner);
+    sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &owner->blocked, mask_size);
+}
+
 void signals_activate() {
-    for (int i = 0; i < queue_size; ++i) {
-        pool[i].next = pool_free;
-        pool_free = &pool[i];
-    }
     program_code_prepare();
     sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &kernel_mask, mask_size);
     self->blocked = 0;
@@ -497,14 +803,21 @@ void signals_activate() {
     blocked_by_some = 0;
     threads_with_masks = 1;
     set_mask(self, kernel_mask);
+    take_over_directed();
     active = true;
     loop_on_wake = distribute;
+    learn_alternate_stack(self);
+    give_kernel_fault_stack();
     for (int signal = 1; signal < signal_count; ++signal) {
-        if ((faults & bit(signal)) != 0) continue;
-        if (set_action(signal, nullptr, &actions[signal]) == 0 && is_handler(actions[signal])) {
+        if ((faults & ~wrapped_faults & bit(signal)) != 0) continue;
+        if (set_action(signal, nullptr, &actions[signal]) < 0 || !is_handler(actions[signal])) {
+            continue;
+        }
+        if (!is_overflow_handler(reinterpret_cast<void*>(actions[signal].handler))) {
             install_ours(signal);
         }
     }
+    guard_own_calls();
 }
 
 void signals_after_fork_in_child() {
@@ -513,34 +826,74 @@ void signals_after_fork_in_child() {
     for (int signal = 1; signal < signal_count; ++signal) {
         if ((ours & bit(signal)) != 0) set_action(signal, &actions[signal], nullptr);
     }
-    ours = 0;
+    ours = only_guarded = 0;
     arrived_count = 0;
+    for_process = nullptr;
+    held_back = 0;
+    awaited_by_first = 0;
     signals_arrived = false;
-    pool_free = nullptr;
+    stack_t alternate = {owner->alternate_stack, owner->alternate_size == 0 ? SS_DISABLE : 0,
+                         owner->alternate_size};
+    sys::invoke(SYS_sigaltstack, &alternate, nullptr);
     Mask mine = owner->blocked;
     owner->pending = nullptr;
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mine, nullptr, mask_size);
 }
 
+void signals_take_sigsys(void (*handler)(int, siginfo_t*, void*)) {
+    set_action(SIGSYS, nullptr, &actions[SIGSYS]);
+    auditors = bit(SIGSYS);
+    auditors_handler = handler;
+    set_kernel_mask(kernel_mask);
+    Action a = {};
+    a.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(handler));
+    a.flags = SA_SIGINFO | SA_NODEFER | sys::sa_restorer;
+    a.restorer = sys::green_restore_frame;
+    set_action(SIGSYS, &a, nullptr);
+}
+
+void signals_pass_sigsys(siginfo_t* info, void* context) {
+    const Action& a = actions[SIGSYS];
+    HandlerCall call = {&a, info, static_cast<ucontext_t*>(context)};
+    if (is_handler(a)) return enter_handler(&call);
+    bool sent = info->si_code <= 0;
+    if (sent && a.handler == SIG_IGN) return;
+    Action end = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
+    set_action(SIGSYS, &end, nullptr);
+    sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), SIGSYS);
+}
+
+long signals_sigsys_action(const sys::SignalAction* act, sys::SignalAction* old) {
+    Action was = actions[SIGSYS];
+    if (act != nullptr) actions[SIGSYS] = *act;
+    if (old != nullptr) *old = was;
+    return 0;
+}
+
+void signals_give_sigsys_back() {
+    if (auditors == 0) return;
+    auditors = 0;
+    set_action(SIGSYS, &actions[SIGSYS], nullptr);
+    set_kernel_mask(mask_for_kernel());
+}
+
 void signals_thread_begins(Thread* t) {
     ++threads_with_masks;
     count_mask(t->blocked, 1);
-    set_kernel_mask(blocked_by_all());
+    if ((blocked_by_some & by_own_call & ~ours) != 0) guard_own_calls();
+    set_kernel_mask(mask_for_kernel());
+    changed_mask(t, 0, ~t->blocked);
 }
 
 void signals_thread_ends(Thread* t) {
     if (!active) return;
-    siginfo_t unused;
-    while (take(t, ~Mask{0}, &unused)) {
-    }
-    // The memory may be gone with the thread; a fault must not be handled on it.
-    if (t->alternate_size != 0) {
-        stack_t none = {nullptr, SS_DISABLE, 0};
-        sys::invoke(SYS_sigaltstack, &none, nullptr);
-    }
     --threads_with_masks;
     count_mask(t->blocked, -1);
-    set_kernel_mask(blocked_by_all());
+    set_kernel_mask(mask_for_kernel());
+    siginfo_t info;
+    while (dequeue_signal(&t->pending, ~Mask{0}, &info)) {
+    }
+    changed_mask(t, ~Mask{0}, 0);
 }
 
 }  // namespace green
@@ -565,7 +918,7 @@ HOOK(sighandler_t, signal, (int signal, sighandler_t handler), redirected) {
 HOOK(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old), redirected) {
     bool green = self != nullptr && !in_spawned_child();
     if (green) return static_cast<int>(-green_sigmask(how, set, old));
-    Mask m = set == nullptr ? 0 : to_mask(set) & ~(bit(32) | bit(33));
+    Mask m = set == nullptr ? 0 : to_mask(set) & ~(bit(32) | bit(33) | auditors);
     if (old != nullptr) sigemptyset(old);
     return static_cast<int>(
         -sys::invoke(SYS_rt_sigprocmask, how, set == nullptr ? nullptr : &m, old, mask_size));
@@ -579,16 +932,38 @@ HOOK(int, sigpending, (sigset_t * set), redirected) {
     sigemptyset(set);
     long r = sys::invoke(SYS_rt_sigpending, set, mask_size);
     if (r == 0 && self != nullptr) {
-        for (auto* q = static_cast<Queued*>(self->pending); q != nullptr; q = q->next) {
-            sigaddset(set, q->info.si_signo);
-        }
+        Mask queued = queued_signals(self->pending) | queued_signals(for_process);
+        to_set(to_mask(set) | (queued & self->blocked), set);
     }
     return static_cast<int>(result(r));
 }
 
+// The id of a thread names its process (kill(2)).
 HOOK(int, kill, (pid_t pid, int signal), redirected) {
+    bool green_tid = self != nullptr && to_kernel_tid(pid) != pid;
+    if (green_tid && thread_by_tid(pid) != nullptr) {
+        pid = static_cast<pid_t>(sys::invoke(SYS_getpid));
+    }
     long r = sys::invoke(SYS_kill, pid, signal);
-    if (self != nullptr && signals_arrived) run_due_signals(true);
+    handle_what_came();
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, sigqueue, (pid_t pid, int signal, const sigval value), redirected) {
+    siginfo_t info = {};
+    info.si_signo = signal;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value = value;
+    long r = sys::invoke(SYS_rt_sigqueueinfo, pid, signal, &info);
+    handle_what_came();
+    return static_cast<int>(result(r));
+}
+
+HOOK(int, pidfd_send_signal, (int pidfd, int signal, siginfo_t* info, unsigned flags), interposed) {
+    long r = sys::invoke(SYS_pidfd_send_signal, pidfd, signal, info, flags);
+    handle_what_came();
     return static_cast<int>(result(r));
 }
 
@@ -600,29 +975,45 @@ HOOK(int, raise, (int signal), redirected) {
     return static_cast<int>(result(-send_to_thread(self, signal, SI_TKILL, {})));
 }
 
+// abort(3). libc's own lets the signal in by a system call that only the kernel hears of.
+HOOK(void, abort, (), redirected) {
+    sigset_t itself;
+    to_set(bit(SIGABRT), &itself);
+    hook_pthread_sigmask(SIG_UNBLOCK, &itself, nullptr);
+    hook_raise(SIGABRT);
+    hook_signal(SIGABRT, SIG_DFL);  // it was ignored, or its handler came back
+    hook_raise(SIGABRT);
+    __builtin_trap();
+}
+
 ORIGINAL(int, pthread_kill, (pthread_t, int), nullptr)
 ORIGINAL(int, pthread_sigqueue, (pthread_t, int, const sigval), nullptr)
 
 HOOK(int, pthread_kill, (pthread_t which, int signal), interposed) {
     Thread* t = owner == nullptr ? nullptr : thread_of(reinterpret_cast<void*>(which));
     if (self == nullptr || t == nullptr) return original_pthread_kill()(which, signal);
+    safe_point();
     return send_to_thread(t, signal, SI_TKILL, {});
 }
 
 HOOK(int, pthread_sigqueue, (pthread_t which, int signal, const sigval value), interposed) {
     Thread* t = owner == nullptr ? nullptr : thread_of(reinterpret_cast<void*>(which));
     if (self == nullptr || t == nullptr) return original_pthread_sigqueue()(which, signal, value);
+    safe_point();
     return send_to_thread(t, signal, SI_QUEUE, value);
 }
 
 HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
+    long r;
     if (self == nullptr) {
-        return static_cast<int>(
-            result(sys::invoke(SYS_rt_sigtimedwait, set, info, time, mask_size)));
+        r = sys::invoke(SYS_rt_sigtimedwait, set, info, time, mask_size);
+    } else {
+        if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
+        bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
+        r = wait_for_signal(set, info, no_wait ? 0 : deadline_in(time));
     }
-    if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
-    bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
-    return static_cast<int>(result(wait_for_signal(set, info, no_wait ? 0 : deadline_in(time))));
+    if (r > 0) tell_tkill_as_user(info);
+    return static_cast<int>(result(r));
 }
 HOOK_ALIAS(__sigtimedwait, sigtimedwait, redirected)
 
@@ -642,6 +1033,19 @@ HOOK(int, sigwait, (const sigset_t* set, int* signal), redirected) {
     return error;
 }
 
+// What threads sent to each other and all of them block is left to the kernel from now on.
+HOOK(int, signalfd, (int fd, const sigset_t* set, int flags), redirected) {
+    long made = sys::invoke(SYS_signalfd4, fd, set, mask_size, flags);
+    if (made >= 0) read_by_descriptor |= to_mask(set) & ~never_blocked;
+    if (made < 0 || self == nullptr) return static_cast<int>(result(made));
+    siginfo_t info;
+    while (dequeue_signal(&self->pending, kernel_mask & read_by_descriptor, &info)) {
+        leave_to_kernel(&info);
+    }
+    if (fd < 0) fd_created(static_cast<int>(made), FdKind::poll_first, (flags & O_NONBLOCK) != 0);
+    return static_cast<int>(result(made));
+}
+
 HOOK(int, sigsuspend, (const sigset_t* set), redirected) {
     if (self == nullptr)
         return static_cast<int>(result(sys::invoke(SYS_rt_sigsuspend, set, mask_size)));
@@ -659,11 +1063,17 @@ HOOK(int, pause, (), redirected) {
 // Each thread has an alternate stack of its own, none at first; the kernel knows the last one set.
 HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old), redirected) {
     if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sigaltstack, stack, old)));
-    stack_t was = {self->alternate_stack, self->alternate_size == 0 ? SS_DISABLE : 0,
+    bool on_it = on_alternate_stack(self, __builtin_frame_address(0));
+    stack_t was = {self->alternate_stack,
+                   self->alternate_size == 0 ? SS_DISABLE
+                   : on_it                   ? SS_ONSTACK
+                                             : 0,
                    self->alternate_size};
     if (stack != nullptr) {
-        long r = sys::invoke(SYS_sigaltstack, stack, nullptr);
+        // The kernel says what is wrong with it.
+        long r = on_it ? -EPERM : sys::invoke(SYS_sigaltstack, stack, nullptr);
         if (r < 0) return static_cast<int>(result(r));
+        give_kernel_fault_stack();
         bool off = (stack->ss_flags & SS_DISABLE) != 0;
         self->alternate_stack = off ? nullptr : stack->ss_sp;
         self->alternate_size = off ? 0 : stack->ss_size;

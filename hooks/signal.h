@@ -13,8 +13,13 @@ extern volatile bool signals_arrived;
 
 // Runs the handlers of signals that are due on the calling thread, after an interrupted wait that
 // has been taken down. True if the call must fail with EINTR: a handler ran, and either it was not
-// installed with SA_RESTART or the call is one that is never restarted (signal(7)).
-bool run_due_signals(bool restartable);
+// installed with SA_RESTART or the call is one that is never restarted (signal(7)). `interrupted`:
+// the handlers' third argument, where a signal's handler of ours calls this in the program's code.
+bool run_due_signals(bool restartable, void* interrupted = nullptr);
+
+// For calls that natively begin or end with the handlers of all signals sent before: runs those
+// that are due on the calling thread.
+void handle_what_came();
 
 // ppoll(2), pselect(2) and epoll_pwait(2): the mask holds for the length of the call. Null: no
 // change.
@@ -60,6 +65,19 @@ class OwnMaskInKernel {
 // program's own again.
 void signals_activate();
 void signals_after_fork_in_child();
+
+// In the child of a kernel thread that was not ours: its mask is that of `owner`.
+void signals_adopt_caller();
+
+// Whether a handler of the program's could run, which might wake a thread.
+bool signal_handlers_installed();
+
+// SIGSYS becomes the auditor's: it is blocked by no mask, and the program's action for it is kept
+// here, to be asked for and changed. What is not the auditor's is passed on.
+void signals_take_sigsys(void (*handler)(int, siginfo_t*, void*));
+void signals_give_sigsys_back();
+void signals_pass_sigsys(siginfo_t* info, void* context);
+long signals_sigsys_action(const sys::SignalAction* act, sys::SignalAction* old);
 
 // A green thread starts (with the mask it inherited) or ends.
 void signals_thread_begins(Thread* thread);

@@ -3,16 +3,17 @@
 // Data moves with MSG_DONTWAIT, one flag of one call. connect(2) and accept(2) have no such flag:
 //  - connect: O_NONBLOCK is set for the one call and restored;
 //  - accept: on a listener that only this process can have, an event or poll(2) says that there is
-//  a
-//    connection, and nobody can take it away in between; on one that other processes may share,
-//    O_NONBLOCK is set for the one call, so that a stolen connection cannot stop the process.
+//    a connection, and nobody can take it away in between; on one that other processes may share, a
+//    timer ends the call, so that a stolen connection cannot stop the process.
 
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include "hooks/accept_modes.h"
 #include "hooks/transfer.h"
+#include "hooks/worker.h"
 
 using namespace green;
 
@@ -22,10 +23,12 @@ constexpr int made_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 void note_socket(long fd, int domain, int type, int protocol) {
     if (fd < 0) return;
+    if (self == nullptr) return fd_note_early(static_cast<int>(fd), true);
     FdState* s = fd_created(static_cast<int>(fd), FdKind::socket, (type & SOCK_NONBLOCK) != 0);
     if (s == nullptr) return;
-    s->tcp = (domain == AF_INET || domain == AF_INET6) && (type & ~made_flags) == SOCK_STREAM &&
-             (protocol == 0 || protocol == IPPROTO_TCP);
+    s->drains = s->tcp = (domain == AF_INET || domain == AF_INET6) &&
+                         (type & ~made_flags) == SOCK_STREAM &&
+                         (protocol == 0 || protocol == IPPROTO_TCP);
 }
 
 // accept(2) on what does not listen fails at once, and must not wait.
@@ -38,19 +41,29 @@ bool is_listening(int fd, FdState* s) {
     return s->listening;
 }
 
+long accept_call(int fd, sockaddr* address, socklen_t* size, int flags,
+                 AcceptCall call = accept_plainly) {
+    return is_worker() ? worker_accept(fd, address, size, flags, call)
+                       : call(fd, address, size, flags);
+}
+
 long accept_once(int fd, sockaddr* address, socklen_t* size, int flags) {
     FdState* s = fd_state(fd);
     bool wrong = (flags & ~made_flags) != 0 || !is_listening(fd, s);
     if (wrong) return sys::invoke(SYS_accept4, fd, address, size, flags);
-    if (fd_shared(s) || s->duplicated) {
-        if (!ready_now(fd, EPOLLIN)) return -EAGAIN;
-        NonblockingForOneCall scope(fd);
-        return sys::invoke(SYS_accept4, fd, address, size, flags);
-    }
-    bool sure = s->announced;
+    bool sure = s->announced && !s->duplicated;  // else another number may have been asked
     s->announced = false;
+    if (fd_shared(s)) {
+        // The moment may be over before the call is made: then the connection is still there, and
+        // no event will say so again.
+        while (ready_now(fd, EPOLLIN)) {
+            long r = accept_call(fd, address, size, flags, accept_for_a_moment);
+            if (r != -EINTR) return r;
+        }
+        return -EAGAIN;
+    }
     if (!sure && !ready_now(fd, EPOLLIN)) return -EAGAIN;
-    return sys::invoke(SYS_accept4, fd, address, size, flags);
+    return accept_call(fd, address, size, flags);
 }
 
 long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
@@ -58,19 +71,21 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
         if (kind == FdKind::plain) {
             // This takes what an event announced, too: a later blocking call must ask again.
             if (FdState* s = fd_state(fd)) s->announced = false;
-            return sys::invoke(SYS_accept4, fd, address, size, flags);
+            return accept_call(fd, address, size, flags);
         }
         return accept_once(fd, address, size, flags);
     });
     if (r < 0) return r;
-    // A connection inherits the listener's type and time-outs, but not O_NONBLOCK (accept(2)).
+    // A connection inherits the listener's type and time-outs and lingering, but not O_NONBLOCK
+    // (accept(2)).
     FdState* listener = fd_state(fd);
     FdState* s = fd_created(static_cast<int>(r), FdKind::socket, (flags & SOCK_NONBLOCK) != 0);
     if (s != nullptr && listener != nullptr && listener->kind == FdKind::socket) {
-        s->tcp = listener->tcp;
+        s->drains = s->tcp = listener->tcp;
         s->timeouts_known = listener->timeouts_known;
         s->timeout[in] = listener->timeout[in];
         s->timeout[out] = listener->timeout[out];
+        s->lingers = listener->lingers;
     }
     return r;
 }
@@ -131,24 +146,33 @@ bool is_stream(int fd, const FdState* s) {
 // The error queue and urgent data are never waited for, whatever the mode (recv(2), ip(7)).
 constexpr int never_waits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 
-long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from,
-                socklen_t* from_size) {
-    bool wait_all = (flags & MSG_WAITALL) != 0;
+// One message, or what there is of a stream.
+inline long green_recv_once(int fd, void* buffer, size_t size, int flags, sockaddr* from,
+                            socklen_t* from_size, Transfer& transfer) {
+    auto attempt = [=](FdKind kind) {
+        int how = kind == FdKind::socket ? flags | MSG_DONTWAIT : flags;
+        long got = sys::invoke(SYS_recvfrom, fd, buffer, size, how, from, from_size);
+        note_received(fd_state(fd), got, size, how);
+        return got;
+    };
+    return try_and_wait(fd, in, (flags & never_waits) != 0, attempt, transfer);
+}
+
+// With MSG_WAITALL: until a stream has given all.
+__attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size, int flags,
+                                              sockaddr* from, socklen_t* from_size,
+                                              Transfer& transfer) {
     size_t done = 0;
     for (;;) {
         char* at = static_cast<char*>(buffer) + done;
         size_t wanted = size - done;
-        long r = try_and_wait(fd, in, (flags & never_waits) != 0, [=](FdKind kind) {
-            int how = kind == FdKind::socket ? flags | MSG_DONTWAIT : flags;
-            long got = sys::invoke(SYS_recvfrom, fd, at, wanted, how, from, from_size);
-            note_received(fd_state(fd), got, wanted, how);
-            return got;
-        });
+        long r = green_recv_once(fd, at, wanted, flags, from, from_size, transfer);
         if (r < 0) return done == 0 ? r : static_cast<long>(done);
         done += static_cast<size_t>(r);
+        transfer.begun = true;
         FdState* s = fd_state(fd);
         // Only a stream can give less than what was asked for and have more to come.
-        bool more = wait_all && s != nullptr && !s->nonblocking && is_stream(fd, s);
+        bool more = s != nullptr && !s->nonblocking && is_stream(fd, s);
         constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
         if (!more || r == 0 || done >= size || (flags & one_attempt) != 0) {
             return static_cast<long>(done);
@@ -156,18 +180,20 @@ long green_recv(int fd, void* buffer, size_t size, int flags, sockaddr* from,
     }
 }
 
-long green_send(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
-                socklen_t to_size) {
+inline long green_send(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
+                       socklen_t to_size) {
     if ((flags & MSG_DONTWAIT) != 0) {
         return try_and_wait(fd, out, true, [=](FdKind) {
             return sys::invoke(SYS_sendto, fd, buffer, size, flags, to, to_size);
         });
     }
-    iovec v = {const_cast<void*>(buffer), size};
-    return transfer_all(fd, &v, 1, [=](FdKind kind, const iovec* rest, int, int extra) {
+    auto attempt = [=](FdKind kind, const iovec* rest, int, int extra) {
         int how = flags | extra | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
         return sys::invoke(SYS_sendto, fd, rest->iov_base, rest->iov_len, how, to, to_size);
-    });
+    };
+    if (to == nullptr) return send_all(fd, buffer, size, flags, attempt);
+    iovec v = {const_cast<void*>(buffer), size};
+    return transfer_all(fd, &v, 1, attempt);
 }
 
 // Descriptors in a message will be another process's too: what they share can change behind us.
@@ -181,8 +207,14 @@ void note_passed_descriptors(const msghdr* m) {
             if (s == nullptr) continue;
             s->ours = false;
             s->duplicated = true;
+            s->settled = 0;
         }
     }
+}
+
+// The same while the library is dormant: it is not looked at what they are.
+void note_early_passing(const msghdr& m) {
+    if (m.msg_controllen != 0) fd_forked();
 }
 
 // The numbers that arrive in a message are new ones.
@@ -191,7 +223,10 @@ void note_received_descriptors(const msghdr* m) {
     for (cmsghdr* c = CMSG_FIRSTHDR(m); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(m), c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
         auto* fds = reinterpret_cast<int*>(CMSG_DATA(c));
-        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) fd_forget(fds[i]);
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
+            fd_forget(fds[i]);
+            fd_note_early(fds[i], false);
+        }
     }
 }
 
@@ -224,10 +259,11 @@ long green_recvmsg(int fd, msghdr* m, int flags) {
     if ((flags & MSG_WAITALL) != 0 && m != nullptr && m->msg_controllen == 0 && wanted > 0) {
         // A stream's pieces one after another, each of them whole.
         long done = 0;
+        Transfer transfer;
         m->msg_flags = 0;
         for (size_t i = 0; i < m->msg_iovlen; ++i) {
             iovec& v = m->msg_iov[i];
-            long r = green_recv(fd, v.iov_base, v.iov_len, flags, nullptr, nullptr);
+            long r = green_recv_all(fd, v.iov_base, v.iov_len, flags, nullptr, nullptr, transfer);
             if (r < 0) return done > 0 ? done : r;
             done += r;
             if (static_cast<size_t>(r) < v.iov_len) break;
@@ -255,17 +291,20 @@ long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
     if (timeout != nullptr && !valid(timeout)) return -EINVAL;
     sys::Deadline deadline = deadline_in(timeout);
     unsigned done = 0;
+    Transfer transfer;
     while (done < count) {
-        long r = try_and_wait(fd, in, (flags & never_waits) != 0, [=](FdKind kind) {
+        auto attempt = [=](FdKind kind) {
             int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
             return sys::invoke(SYS_recvmmsg, fd, messages + done, count - done, how, nullptr);
-        });
+        };
+        long r = try_and_wait(fd, in, (flags & never_waits) != 0, attempt, transfer);
         if (r < 0) {
             if (done == 0) return r;
             break;
         }
         for (long i = 0; i < r; ++i) note_received_descriptors(&messages[done + i].msg_hdr);
         done += static_cast<unsigned>(r);
+        transfer = {true, 0};
         FdState* s = fd_state(fd);
         if ((flags & (MSG_WAITFORONE | MSG_DONTWAIT)) != 0 || s == nullptr || s->nonblocking) break;
         if (deadline != sys::never && sys::now() >= deadline) break;
@@ -291,23 +330,36 @@ long green_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
 
 HOOK(int, socket, (int domain, int type, int protocol), redirected) {
     long fd = sys::invoke(SYS_socket, domain, type, protocol);
-    if (self != nullptr) note_socket(fd, domain, type, protocol);
+    note_socket(fd, domain, type, protocol);
     return static_cast<int>(result(fd));
 }
 HOOK_ALIAS(__socket, socket, redirected)
 
 HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]), redirected) {
     long r = sys::invoke(SYS_socketpair, domain, type, protocol, fds);
-    if (self != nullptr && r == 0) {
+    if (r == 0) {
         note_socket(fds[0], domain, type, protocol);
         note_socket(fds[1], domain, type, protocol);
+        fd_paired(fds[0], fds[1]);
+        fd_paired(fds[1], fds[0]);
     }
     return static_cast<int>(result(r));
 }
 
+HOOK(int, listen, (int fd, int backlog), redirected) {
+    long r = is_worker() ? worker_listen(fd, backlog) : sys::invoke(SYS_listen, fd, backlog);
+    if (r == 0) flow_listens(fd);
+    return static_cast<int>(result(r));
+}
+
 HOOK(int, accept4, (int fd, sockaddr* address, socklen_t* size, int flags), redirected) {
+    if (accept_mode != AcceptMode::off) {
+        return static_cast<int>(result(accept_in_mode(fd, address, size, flags, green_accept)));
+    }
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_accept4, fd, address, size, flags)));
+        long r = accept_natively(fd, address, size, flags);
+        fd_note_early(static_cast<int>(r), true);
+        return static_cast<int>(result(r));
     }
     return static_cast<int>(result(green_accept(fd, address, size, flags)));
 }
@@ -329,11 +381,18 @@ HOOK(ssize_t, recvfrom,
     if (self == nullptr) {
         return result(sys::invoke(SYS_recvfrom, fd, buffer, size, flags, from, from_size));
     }
-    return result(green_recv(fd, buffer, size, flags, from, from_size));
+    Transfer transfer;
+    bool all = (flags & MSG_WAITALL) != 0;
+    return result(all ? green_recv_all(fd, buffer, size, flags, from, from_size, transfer)
+                      : green_recv_once(fd, buffer, size, flags, from, from_size, transfer));
 }
 
 HOOK(ssize_t, recv, (int fd, void* buffer, size_t size, int flags), redirected) {
-    return hook_recvfrom(fd, buffer, size, flags, nullptr, nullptr);
+    if (self == nullptr || (flags & MSG_WAITALL) != 0) {
+        return hook_recvfrom(fd, buffer, size, flags, nullptr, nullptr);
+    }
+    Transfer transfer;
+    return result(green_recv_once(fd, buffer, size, flags, nullptr, nullptr, transfer));
 }
 
 HOOK(ssize_t, __recv_chk, (int fd, void* buffer, size_t size, size_t room, int flags), interposed) {
@@ -358,33 +417,40 @@ HOOK(ssize_t, sendto,
 }
 
 HOOK(ssize_t, send, (int fd, const void* buffer, size_t size, int flags), redirected) {
-    return hook_sendto(fd, buffer, size, flags, nullptr, 0);
+    if (self == nullptr) return hook_sendto(fd, buffer, size, flags, nullptr, 0);
+    return result(green_send(fd, buffer, size, flags, nullptr, 0));
 }
 HOOK_ALIAS(__send, send, redirected)
 
 HOOK(ssize_t, sendmsg, (int fd, const msghdr* m, int flags), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_sendmsg, fd, m, flags));
-    return result(green_sendmsg(fd, m, flags));
+    if (self != nullptr) return result(green_sendmsg(fd, m, flags));
+    long r = sys::invoke(SYS_sendmsg, fd, m, flags);
+    if (r >= 0) note_early_passing(*m);
+    return result(r);
 }
 
 HOOK(ssize_t, recvmsg, (int fd, msghdr* m, int flags), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_recvmsg, fd, m, flags));
-    return result(green_recvmsg(fd, m, flags));
+    if (self != nullptr) return result(green_recvmsg(fd, m, flags));
+    long r = sys::invoke(SYS_recvmsg, fd, m, flags);
+    if (r >= 0) note_received_descriptors(m);
+    return result(r);
 }
 
 HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags), redirected) {
-    if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_sendmmsg, fd, messages, count, flags)));
-    }
-    return static_cast<int>(result(green_sendmmsg(fd, messages, count, flags)));
+    if (self != nullptr)
+        return static_cast<int>(result(green_sendmmsg(fd, messages, count, flags)));
+    long r = sys::invoke(SYS_sendmmsg, fd, messages, count, flags);
+    for (long i = 0; i < r; ++i) note_early_passing(messages[i].msg_hdr);
+    return static_cast<int>(result(r));
 }
 HOOK_ALIAS(__sendmmsg, sendmmsg, redirected)
 
 HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout),
      redirected) {
     if (self == nullptr) {
-        return static_cast<int>(
-            result(sys::invoke(SYS_recvmmsg, fd, messages, count, flags, timeout)));
+        long r = sys::invoke(SYS_recvmmsg, fd, messages, count, flags, timeout);
+        for (long i = 0; i < r; ++i) note_received_descriptors(&messages[i].msg_hdr);
+        return static_cast<int>(result(r));
     }
     return static_cast<int>(result(green_recvmmsg(fd, messages, count, flags, timeout)));
 }
@@ -400,16 +466,19 @@ HOOK(int, shutdown, (int fd, int how), redirected) {
 HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
     size_t done = 0;
+    Transfer transfer;
     for (;;) {
-        long r = try_and_wait(to, out, false, [=](FdKind kind) -> long {
+        auto attempt = [=](FdKind kind) -> long {
             if (kind == FdKind::plain) {
                 return sys::invoke(SYS_sendfile, to, from, offset, count - done);
             }
             NonblockingForOneCall scope(to);
             return sys::invoke(SYS_sendfile, to, from, offset, count - done);
-        });
+        };
+        long r = try_and_wait(to, out, false, attempt, transfer);
         if (r < 0) return done == 0 ? result(r) : static_cast<ssize_t>(done);
         done += static_cast<size_t>(r);
+        transfer.begun = true;
         FdState* s = fd_state(to);
         if (r == 0 || done >= count || s == nullptr || s->nonblocking) {
             return static_cast<ssize_t>(done);
@@ -424,6 +493,12 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen
     if (self != nullptr && level == SOL_SOCKET &&
         (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
         fd_timeouts_changed(fd);
+    }
+    if (self != nullptr && r == 0 && level == SOL_SOCKET && option == SO_LINGER) {
+        auto* given = static_cast<const linger*>(value);
+        FdState* s = fd_state(fd);
+        if (s != nullptr && fd_learn(fd, s) == 0)
+            s->lingers = given->l_onoff != 0 && given->l_linger != 0;
     }
     return static_cast<int>(result(r));
 }

@@ -4,13 +4,19 @@
 // syscall(); these park like everything else (futex(2)). Others use it for calls that have hooks;
 // those are sent there. All else is the plain system call.
 
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 
 #include <utility>
 
+#include "hooks/activate.h"
+#include "hooks/affinity.h"
 #include "hooks/hooks.h"
+#include "hooks/uring.h"
 #include "hooks/wait.h"
 
 using namespace green;
@@ -42,34 +48,55 @@ T word_as(long word) {
     }
 }
 
+// Whether memory can be no other process's: an anonymous page of a private mapping, as the kernel's
+// page table says (proc_pid_pagemap(5)). False where that cannot be asked.
+bool is_private_memory(const void* at) {
+    constexpr uint64_t present = uint64_t{1} << 63, file_or_shared = uint64_t{1} << 61;
+    constexpr uintptr_t page = 4096;
+    if (sandboxed) return false;
+    long fd = sys::invoke(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return false;
+    uint64_t entry = 0;
+    auto offset = static_cast<long>(reinterpret_cast<uintptr_t>(at) / page * sizeof entry);
+    bool told = sys::invoke(SYS_pread64, fd, &entry, sizeof entry, offset) == sizeof entry;
+    sys::invoke(SYS_close, fd);
+    return told && (entry & (present | file_or_shared)) == present;
+}
+
 long futex_wait(const FutexArguments& a, int command) {
     if (a.timeout != nullptr && !valid(a.timeout)) return -EINVAL;
     uint32_t bits = command == FUTEX_WAIT_BITSET ? a.value3 : FUTEX_BITSET_MATCH_ANY;
     if (bits == 0) return -EINVAL;
     sys::Deadline deadline = futex_deadline(a, command);
     // Not marked private: another process may be the one that wakes. The kernel's queue and ours
-    // cannot both be waited on, so the word is looked at again and again.
+    // cannot both be waited on, so the word is looked at again and again. But most of those who
+    // leave out the mark do not mean it (liburcu): a wait that lasts looks once where the word is.
     bool is_private = (a.operation & FUTEX_PRIVATE_FLAG) != 0;
     constexpr uint64_t step = 2 * sys::millisecond;
+    constexpr int steps_before_look = 10;
+    int steps = 0;
     if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return -EAGAIN;
     for (;;) {
         sys::Deadline again = is_private ? sys::never : sys::after(step);
         Wake why = wait_address(a.word, again < deadline ? again : deadline, bits);
-        if (why == Wake::ready) return 0;
-        if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
-            return -EINTR;
+        if (why == Wake::ready) return waited(0);
+        if (why == Wake::interrupted) {
+            if (interruption_ends_call(deadline == sys::never)) return -EINTR;
+            // The call is made again: what happened while the handler ran is seen by the word.
+            if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return -EAGAIN;
         }
         if (why == Wake::timed_out) {
             if (deadline <= again) return -ETIMEDOUT;
             if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return 0;
+            if (++steps == steps_before_look) is_private = is_private_memory(a.word);
         }
     }
 }
 
 long futex_wake(const FutexArguments& a, uint32_t bits) {
     long woken = wake_address_tagged(a.word, a.value, bits);
-    if ((a.operation & FUTEX_PRIVATE_FLAG) != 0 || woken >= static_cast<long>(a.value))
-        return woken;
+    bool here = (a.operation & FUTEX_PRIVATE_FLAG) != 0 && !outsiders_wait;
+    if (here || woken >= static_cast<long>(a.value)) return woken;
     long others = sys::invoke(SYS_futex, a.word, a.operation,
                               a.value - static_cast<uint32_t>(woken), nullptr, nullptr, a.value3);
     return others > 0 ? woken + others : woken;
@@ -202,11 +229,30 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(epoll_pwait)
         GREEN_NUMBER(nanosleep)
         GREEN_NUMBER(sched_yield)
+        GREEN_NUMBER(sched_setaffinity)
+        GREEN_NUMBER(getcpu)
         GREEN_NUMBER(gettid)
         GREEN_NUMBER(wait4)
         GREEN_NUMBER(tgkill)
         GREEN_NUMBER(flock)
         GREEN_NUMBER(fsync)
+        GREEN_NUMBER(fdatasync)
+        GREEN_NUMBER(syncfs)
+        GREEN_NUMBER(msync)
+        GREEN_NUMBER(splice)
+        GREEN_NUMBER(tee)
+        GREEN_NUMBER(vmsplice)
+        GREEN_NUMBER(sendfile)
+        GREEN_NUMBER(recvmmsg)
+        GREEN_NUMBER(sendmmsg)
+        GREEN_NUMBER(semop)
+        GREEN_NUMBER(semtimedop)
+        GREEN_NUMBER(msgsnd)
+        GREEN_NUMBER(msgrcv)
+        GREEN_NUMBER(mq_timedsend)
+        GREEN_NUMBER(mq_timedreceive)
+        GREEN_NUMBER(pread64)
+        GREEN_NUMBER(preadv)
         GREEN_NUMBER(epoll_pwait2)
         GREEN_NUMBER(waitid)
 #if defined(SYS_poll)  // newer architectures have only their successors
@@ -214,6 +260,7 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(poll)
         GREEN_NUMBER(select)
         GREEN_NUMBER(epoll_wait)
+        GREEN_NUMBER(pause)
 #endif
 #undef GREEN_NUMBER
         case SYS_preadv2:  // the kernel's offset comes in two words
@@ -231,9 +278,27 @@ bool by_hook(long number, const long* a, long* r) {
                               mask == nullptr ? nullptr : *mask);
             return true;
         }
+        case SYS_sched_getaffinity:  // whose result is a size, but libc's function returns 0
+            *r = result(affinity_of(word_as<pid_t>(a[0]), word_as<size_t>(a[1]),
+                                    word_as<cpu_set_t*>(a[2])));
+            return true;
+        case SYS_signalfd4:  // between whose mask and flags is the mask's size
+            *r = hook_signalfd(word_as<int>(a[0]), word_as<const sigset_t*>(a[1]),
+                               word_as<int>(a[3]));
+            return true;
+        case SYS_rt_sigsuspend:
+            *r = call_with(hook_sigsuspend, a);
+            return true;
+        case SYS_rt_sigtimedwait:
+            *r = call_with(hook_sigtimedwait, a);
+            return true;
         case SYS_tkill:
             *r = hook_tgkill(static_cast<pid_t>(sys::invoke(SYS_getpid)), word_as<pid_t>(a[0]),
                              word_as<int>(a[1]));
+            return true;
+        case SYS_set_tid_address:  // the kernel thread's, whose id it returns
+            sys::invoke(number, a[0]);
+            *r = self->tid;
             return true;
         case SYS_fcntl:
             *r = hook_fcntl(static_cast<int>(a[0]), static_cast<int>(a[1]), a[2]);
@@ -248,9 +313,83 @@ bool by_hook(long number, const long* a, long* r) {
                                      word_as<uint32_t>(a[2]), word_as<const timespec*>(a[3]),
                                      word_as<uint32_t*>(a[4]), word_as<uint32_t>(a[5])}));
             return true;
+        case SYS_io_uring_enter:
+            *r = result(green_uring_enter(a));
+            return true;
+        case SYS_io_getevents:
+            *r = result(green_io_getevents(a));
+            return true;
+        case SYS_io_pgetevents:
+            *r = result(green_io_pgetevents(a));
+            return true;
         default:
             return false;
     }
+}
+
+// Calls by number that name a thread and have no hook, or a hook that does nothing else.
+void to_kernel_tids(long number, long* a) {
+    switch (number) {
+        case SYS_sched_setattr:  // glib's thread pools
+        case SYS_sched_getattr:
+        case SYS_sched_setaffinity:
+        case SYS_sched_getaffinity:
+        case SYS_sched_setscheduler:
+        case SYS_sched_getscheduler:
+        case SYS_sched_setparam:
+        case SYS_sched_getparam:
+        case SYS_sched_rr_get_interval:
+        case SYS_prlimit64:
+        case SYS_get_robust_list:
+            a[0] = to_kernel_tid(a[0]);
+            break;
+        case SYS_setpriority:
+        case SYS_getpriority:
+        case SYS_ioprio_set:
+        case SYS_ioprio_get:
+            a[1] = to_kernel_tid(a[1]);
+            break;
+        default:
+            break;
+    }
+}
+
+// A futex(2) by a kernel thread that is not ours.
+void outsider_futex(const long* a) {
+    outsiders_wait = true;
+    int command = word_as<int>(a[1]) & FUTEX_CMD_MASK;
+    bool wakes = command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET;
+    if (wakes) wake_from_outside(word_as<const void*>(a[0]));
+    if (wakes && command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET) {
+        wake_from_outside(word_as<const void*>(a[4]));
+    }
+}
+
+}  // namespace
+
+namespace {
+
+// Whether a call makes a process with memory of its own (clone(2)).
+bool forks(long number, const long* a) {
+    switch (number) {
+#if defined(SYS_fork)
+        case SYS_fork:
+            return true;
+#endif
+        case SYS_clone:
+            return (a[0] & CLONE_VM) == 0;
+        case SYS_clone3:  // the flags are the first field of its block
+            return (*word_as<const uint64_t*>(a[0]) & CLONE_VM) == 0;
+        default:
+            return false;
+    }
+}
+
+bool shares_descriptors(long number, const long* a) {
+    uint64_t flags = number == SYS_clone    ? static_cast<uint64_t>(a[0])
+                     : number == SYS_clone3 ? *word_as<const uint64_t*>(a[0])
+                                            : 0;
+    return (flags & CLONE_FILES) != 0;
 }
 
 }  // namespace
@@ -263,5 +402,15 @@ HOOK(long, syscall, (long number, ...), interposed) {
     va_end(list);
     long r;
     if (self != nullptr && by_hook(number, a, &r)) return r;
-    return result(sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+    if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);
+    if (self != nullptr) to_kernel_tids(number, a);
+    r = sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (r >= 0 && forks(number, a)) {
+        fd_forked();
+        if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));
+    }
+    if (number == SYS_seccomp && r >= 0 && a[0] <= SECCOMP_SET_MODE_FILTER) sandboxed = true;
+    if (self != nullptr && number == SYS_io_uring_setup && r >= 0) fd_forget(static_cast<int>(r));
+    if (signals_arrived) handle_what_came();  // perhaps it was the call that sent it
+    return result(r);
 }

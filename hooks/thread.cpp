@@ -17,8 +17,12 @@
 #include <sys/prctl.h>
 #include <threads.h>
 
+#include "hooks/accept_modes.h"
+#include "hooks/accept_shape.h"
 #include "hooks/activate.h"
+#include "hooks/affinity.h"
 #include "hooks/inline_futex.h"
+#include "hooks/pool.h"
 #include "hooks/preempt.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
@@ -44,21 +48,22 @@ ORIGINAL(int, pthread_getname_np, (pthread_t, char*, size_t), nullptr)
 ORIGINAL(int, pthread_setschedparam, (pthread_t, int, const sched_param*), nullptr)
 ORIGINAL(int, pthread_getschedparam, (pthread_t, int*, sched_param*), nullptr)
 ORIGINAL(int, pthread_setschedprio, (pthread_t, int), nullptr)
-ORIGINAL(int, pthread_setaffinity_np, (pthread_t, size_t, const cpu_set_t*), nullptr)
-ORIGINAL(int, pthread_getaffinity_np, (pthread_t, size_t, cpu_set_t*), nullptr)
 ORIGINAL(int, pthread_getcpuclockid, (pthread_t, clockid_t*), nullptr)
 ORIGINAL(int, thrd_create, (thrd_t*, thrd_start_t, void*), nullptr)
 
 namespace {
 
-size_t libc_default_stack_size = 0;  // 0: not asked yet
-size_t libc_default_guard_size = 0;
+// What threads without attributes get (pthread_setattr_default_np(3)).
+pthread_attr_t default_attributes;
+bool defaults_asked = false, defaults_set_by_program = false;
 
 Thread* to_thread(pthread_t t) { return thread_of(reinterpret_cast<void*>(t)); }
 pthread_t to_pthread(Thread* t) { return reinterpret_cast<pthread_t>(t->block); }
 
 // A green thread other than the program's first one, whose identity is also the kernel's.
-bool is_made_by_us(Thread* t) { return t != nullptr && t->slot.base != nullptr; }
+bool is_made_by_us(Thread* t) {
+    return t != nullptr && t->slot.base != nullptr && t->slice == nullptr;
+}
 
 void leave_process_if_last() {
     if (threads_alive() == owner && owner->next_alive == nullptr) exit(0);
@@ -67,9 +72,12 @@ void leave_process_if_last() {
 // What every thread does after its routine, whichever way it left it.
 void end_of_thread(Thread* t) {
     t->exiting = true;
-    thread_block_run_destructors();
-    thread_block_release_robust([](void* mutex) { wake_address(mutex); });
+    if (!flow_ends(t)) {
+        thread_block_run_destructors();
+        thread_block_release_robust([](void* mutex) { wake_address(mutex); });
+    }
     leave_process_if_last();
+    pool_leave(t);
     signals_thread_ends(t);
 }
 
@@ -78,25 +86,25 @@ void run_routine(Thread* t) {
     __pthread_unwind_buf_t landing;
     if (__sigsetjmp(reinterpret_cast<struct __jmp_buf_tag*>(landing.__cancel_jmp_buf), 0) == 0) {
         __pthread_register_cancel(&landing);
+        pool_enter();
         t->result = t->routine(t->argument);
+        if (self != nullptr) safe_point();  // what was sent before its end was sent to it
     }
     end_of_thread(owner);
 }
 
 void ask_libc_defaults() {
-    pthread_attr_t attr;
-    if (libc_default_stack_size != 0 || pthread_getattr_default_np(&attr) != 0) return;
-    pthread_attr_getstacksize(&attr, &libc_default_stack_size);
-    pthread_attr_getguardsize(&attr, &libc_default_guard_size);
-    pthread_attr_destroy(&attr);
+    if (defaults_asked) pthread_attr_destroy(&default_attributes);
+    defaults_asked = pthread_getattr_default_np(&default_attributes) == 0;
 }
 
 // The options that a pthread_attr_t stands for.
 ThreadOptions options_of(const pthread_attr_t* attr) {
-    ask_libc_defaults();
+    if (!defaults_asked) ask_libc_defaults();
     ThreadOptions options;
-    options.stack_size = default_stack_size != 0 ? default_stack_size : libc_default_stack_size;
-    options.guard_size = libc_default_guard_size;
+    pthread_attr_getstacksize(&default_attributes, &options.stack_size);
+    pthread_attr_getguardsize(&default_attributes, &options.guard_size);
+    if (default_stack_size != 0) options.stack_size = default_stack_size;
     if (attr == nullptr) return options;
     void* low = nullptr;
     size_t size = 0;
@@ -109,8 +117,25 @@ ThreadOptions options_of(const pthread_attr_t* attr) {
     return options;
 }
 
-void apply(const pthread_attr_t* attr, Thread* t) {
-    if (attr == nullptr) return;
+// The first thread's scheduling is the kernel's; those it makes inherit what is remembered of it.
+void remember_scheduling(Thread* first) {
+    sched_param p = {};
+    long policy = sys::invoke(SYS_sched_getscheduler, 0);
+    bool inherited = policy >= 0 && (policy & SCHED_RESET_ON_FORK) == 0;
+    if (inherited) sys::invoke(SYS_sched_getparam, 0, &p);
+    first->policy = inherited ? static_cast<int>(policy) : SCHED_OTHER;
+    first->priority = p.sched_priority;
+}
+
+bool valid_priority(int policy, int priority) {
+    int lowest = sched_get_priority_min(policy), highest = sched_get_priority_max(policy);
+    return lowest >= 0 && priority >= lowest && priority <= highest;
+}
+
+// 0 or an error number.
+int apply(const pthread_attr_t* attr, Thread* t) {
+    if (attr == nullptr && defaults_set_by_program) attr = &default_attributes;
+    if (attr == nullptr) return 0;
     int detached = PTHREAD_CREATE_JOINABLE, inherit = PTHREAD_INHERIT_SCHED;
     pthread_attr_getdetachstate(attr, &detached);
     t->detached = detached == PTHREAD_CREATE_DETACHED;
@@ -121,31 +146,50 @@ void apply(const pthread_attr_t* attr, Thread* t) {
         pthread_attr_getschedparam(attr, &p);
         t->priority = p.sched_priority;
         t->explicit_scheduling = true;
+        if (!valid_priority(t->policy, t->priority)) return EINVAL;
     }
     sigset_t mask;
     if (pthread_attr_getsigmask_np(attr, &mask) == 0) memcpy(&t->blocked, &mask, sizeof t->blocked);
+    return affinity_from_attributes(t, attr);
 }
 
 int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(void*),
                  void* argument) {
-    Thread* t = thread_make(options_of(attr), run_routine);
+    ThreadOptions options = options_of(attr);
+    Thread* t = thread_make(options, run_routine);
+    if (t == nullptr) {
+        yield();  // some that were to end at once may not have run yet
+        t = thread_make(options, run_routine);
+    }
     if (t == nullptr) return EAGAIN;
     t->routine = routine;
     t->argument = argument;
     t->policy = self->policy;
     t->priority = self->priority;
     t->blocked = self->blocked;
-    if (is_made_by_us(self)) {
-        memcpy(t->name, self->name, sizeof t->name);
-    } else {
-        sys::invoke(SYS_prctl, PR_GET_NAME, t->name);
+    t->cpus = self->cpus;
+    // The first thread's name is the kernel's, remembered here until somebody changes it.
+    if (self->name[0] == '\0') sys::invoke(SYS_prctl, PR_GET_NAME, self->name);
+    memcpy(t->name, self->name, sizeof t->name);
+    if (int error = apply(attr, t)) {
+        thread_release(t);
+        return error;
     }
-    apply(attr, t);
     *made = to_pthread(t);
     signals_thread_begins(t);
-    preempt_start();
+    pool_add(t);
     thread_start(t);
+    preempt_start();  // only now: a tick that finds one thread stops the timer
+    affinity_thread_begins(t);
+    count_unparked_call();
     return 0;
+}
+
+// A thread that joins itself, or one that joins it, waits for ever: unless one of the two is on its
+// way out.
+bool joins_in_circle(const Thread* t) {
+    bool circle = t == self || (self->joiner == t && !t->cancel_pending && !t->exiting);
+    return circle && !(self->cancel_pending && !thread_block_cancel_disabled(self->block));
 }
 
 // Waits for the end of a thread and takes its result. 0 or an error number.
@@ -153,7 +197,7 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     Thread* t = to_thread(which);
     if (t == nullptr) return ESRCH;
     if (t->detached) return EINVAL;
-    if (t == self || (self->joiner != nullptr && self->joiner == t)) return EDEADLK;
+    if (joins_in_circle(t)) return EDEADLK;
     if (t->joiner != nullptr) return EINVAL;
     struct Claim {
         explicit Claim(Thread* t) : joined(t) { joined->joiner = self; }
@@ -171,7 +215,7 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     claim.joined = nullptr;
     if (value != nullptr) *value = t->result;
     thread_release(t);
-    return 0;
+    return waited(0);
 }
 
 // Before the first green thread there is still the way back: the program runs natively. Later there
@@ -213,11 +257,13 @@ extern "C" __attribute__((visibility("hidden"), used)) void green_main_left_body
 
 namespace green {
 
+void scheduling_activate() { remember_scheduling(self); }
+
 void exit_thread(void* value) {
     Thread* me = owner;
     if (me != nullptr) {
         me->result = value;
-        me->cancel_disabled = true;
+        me->leaving = true;
         if (self != nullptr && !is_made_by_us(me)) thread_block_redirect_main_exit(green_main_left);
     }
     original_pthread_exit()(value);
@@ -226,16 +272,14 @@ void exit_thread(void* value) {
 
 }  // namespace green
 
+// Threads that libc makes for itself (SIGEV_THREAD, POSIX aio, getaddrinfo_a) stay the kernel's.
 HOOK(int, pthread_create,
      (pthread_t * made, const pthread_attr_t* attr, void* (*routine)(void*), void* argument),
-     redirected) {
+     interposed) {
     const char* waits_alone = inline_futex_in(__builtin_return_address(0));
     if (waits_alone != nullptr) warn_of_inline_futex(waits_alone);
-    if (!activate()) {
-        // Once libc's entry leads here there is no way back to it.
-        if (entries_redirected) return EAGAIN;
-        return original_pthread_create()(made, attr, routine, argument);
-    }
+    if (accept_mode != AcceptMode::off) shape_sees_thread();
+    if (!activate()) return original_pthread_create()(made, attr, routine, argument);
     return green_create(made, attr, routine, argument);
 }
 
@@ -273,7 +317,10 @@ HOOK(int, pthread_detach, (pthread_t which), interposed) {
     return 0;
 }
 
-HOOK(void, pthread_exit, (void* value), interposed) { exit_thread(value); }
+HOOK(void, pthread_exit, (void* value), interposed) {
+    if (self != nullptr) safe_point();
+    exit_thread(value);
+}
 
 // What pthread_getattr_np(3) says of a green thread; garbage collectors scan between these bounds.
 HOOK(int, pthread_getattr_np, (pthread_t which, pthread_attr_t* attr), interposed) {
@@ -289,22 +336,25 @@ HOOK(int, pthread_getattr_np, (pthread_t which, pthread_attr_t* attr), interpose
     if (t->explicit_scheduling) pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
     pthread_attr_setschedpolicy(attr, t->policy);
     pthread_attr_setschedparam(attr, &p);
-    cpu_set_t cpus;
-    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) {
-        return pthread_attr_setaffinity_np(attr, sizeof cpus, &cpus);
-    }
-    return 0;
+    const cpu_set_t* cpus = cpus_of(t);
+    return cpus == nullptr ? 0 : pthread_attr_setaffinity_np(attr, sizeof *cpus, cpus);
 }
 
 HOOK(int, pthread_setattr_default_np, (const pthread_attr_t* attr), interposed) {
     int error = original_pthread_setattr_default_np()(attr);
-    if (error == 0) libc_default_stack_size = 0;
+    if (error == 0) {
+        defaults_set_by_program = true;
+        ask_libc_defaults();
+    }
     return error;
 }
 
 HOOK(int, pthread_setname_np, (pthread_t which, const char* name), interposed) {
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_setname_np()(which, name);
+    if (!is_made_by_us(t)) {
+        if (t != nullptr) t->name[0] = '\0';
+        return original_pthread_setname_np()(which, name);
+    }
     size_t length = strlen(name);
     if (length >= sizeof t->name) return ERANGE;
     memcpy(t->name, name, length + 1);
@@ -321,13 +371,14 @@ HOOK(int, pthread_getname_np, (pthread_t which, char* name, size_t size), interp
     return 0;
 }
 
-// A thread's name by prctl(2), which is always about the caller.
+// A thread's name by prctl(2), which is always about the caller; and restrictions.
 HOOK(int, prctl, (int option, ...), redirected) {
     va_list list;
     va_start(list, option);
     long a[4];
     for (long& value : a) value = va_arg(list, long);
     va_end(list);
+    if (self != nullptr && option == PR_SET_NAME) self->name[0] = '\0';
     if (self != nullptr && is_made_by_us(self)) {
         if (option == PR_SET_NAME) {
             auto* name = reinterpret_cast<const char*>(a[0]);
@@ -341,14 +392,19 @@ HOOK(int, prctl, (int option, ...), redirected) {
             return 0;
         }
     }
-    return static_cast<int>(result(sys::invoke(SYS_prctl, option, a[0], a[1], a[2], a[3])));
+    long r = sys::invoke(SYS_prctl, option, a[0], a[1], a[2], a[3]);
+    if (option == PR_SET_SECCOMP && r == 0) sandboxed = true;
+    return static_cast<int>(result(r));
 }
 
 HOOK(int, pthread_setschedparam, (pthread_t which, int policy, const sched_param* p), interposed) {
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_setschedparam()(which, policy, p);
-    int lowest = sched_get_priority_min(policy), highest = sched_get_priority_max(policy);
-    if (lowest < 0 || p->sched_priority < lowest || p->sched_priority > highest) return EINVAL;
+    if (!is_made_by_us(t)) {
+        int error = original_pthread_setschedparam()(which, policy, p);
+        if (error == 0 && t != nullptr) remember_scheduling(t);
+        return error;
+    }
+    if (!valid_priority(policy, p->sched_priority)) return EINVAL;
     t->policy = policy;
     t->priority = p->sched_priority;
     return 0;
@@ -364,34 +420,23 @@ HOOK(int, pthread_getschedparam, (pthread_t which, int* policy, sched_param* p),
 
 HOOK(int, pthread_setschedprio, (pthread_t which, int priority), interposed) {
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_setschedprio()(which, priority);
-    if (priority < sched_get_priority_min(t->policy)) return EINVAL;
-    if (priority > sched_get_priority_max(t->policy)) return EINVAL;
+    if (!is_made_by_us(t)) {
+        int error = original_pthread_setschedprio()(which, priority);
+        if (error == 0 && t != nullptr) remember_scheduling(t);
+        return error;
+    }
+    if (!valid_priority(t->policy, priority)) return EINVAL;
     t->priority = priority;
-    return 0;
-}
-
-// There is one kernel thread to pin: the last who asked decides where.
-HOOK(int, pthread_setaffinity_np, (pthread_t which, size_t size, const cpu_set_t* cpus),
-     interposed) {
-    Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_setaffinity_np()(which, size, cpus);
-    return static_cast<int>(-sys::invoke(SYS_sched_setaffinity, 0, size, cpus));
-}
-
-HOOK(int, pthread_getaffinity_np, (pthread_t which, size_t size, cpu_set_t* cpus), interposed) {
-    Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_getaffinity_np()(which, size, cpus);
-    long r = sys::invoke(SYS_sched_getaffinity, 0, size, cpus);
-    if (r < 0) return static_cast<int>(-r);
-    memset(reinterpret_cast<char*>(cpus) + r, 0, size - static_cast<size_t>(r));
     return 0;
 }
 
 HOOK(int, pthread_getcpuclockid, (pthread_t which, clockid_t* clock), interposed) {
     Thread* t = owner == nullptr ? nullptr : to_thread(which);
     if (!is_made_by_us(t)) return original_pthread_getcpuclockid()(which, clock);
-    *clock = CLOCK_THREAD_CPUTIME_ID;  // of the one kernel thread: no closer clock exists
+    // That of the one kernel thread, as clock_getcpuclockid(3) would name it: there is no closer
+    // one.
+    constexpr int of_thread_by_cpu_time = 6;
+    *clock = static_cast<clockid_t>(~sys::invoke(SYS_gettid) << 3 | of_thread_by_cpu_time);
     return 0;
 }
 
@@ -402,9 +447,7 @@ HOOK(pid_t, gettid, (), redirected) {
 
 // C11 threads (threads.h): their functions call pthread's inside libc.
 HOOK(int, thrd_create, (thrd_t * made, thrd_start_t routine, void* argument), interposed) {
-    if (!activate()) {
-        return entries_redirected ? thrd_error : original_thrd_create()(made, routine, argument);
-    }
+    if (!activate()) return original_thrd_create()(made, routine, argument);
     // A thrd_start_t returns an int, which travels in the low half of the pointer as in glibc.
     auto* as_pthread = reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(routine));
     int error = green_create(made, nullptr, as_pthread, argument);
@@ -423,5 +466,6 @@ HOOK(int, thrd_detach, (thrd_t t), interposed) {
 }
 
 HOOK(void, thrd_exit, (int value), interposed) {
+    if (self != nullptr) safe_point();
     exit_thread(reinterpret_cast<void*>(static_cast<intptr_t>(value)));
 }

@@ -16,12 +16,12 @@ inline size_t total_size(const iovec* v, int count) {
     return size;
 }
 
-// A short read empties a TCP socket's queue: there is nothing more until the next event. Not so
-// when the end or urgent data was announced (fd_table.h), nor for reads that leave the data where
-// it is.
+// A short read empties a TCP socket's queue, or a pipe: there is nothing more until the next event.
+// Not so when the end or urgent data was announced (fd_table.h), nor for reads that leave the data
+// where it is.
 inline void note_received(FdState* s, long got, size_t wanted, int flags) {
     constexpr int odd = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC;
-    if (got > 0 && static_cast<size_t>(got) < wanted && s->tcp && !s->sticky &&
+    if (got > 0 && static_cast<size_t>(got) < wanted && s->drains && !s->sticky &&
         (flags & odd) == 0) {
         s->drained[in] = true;
     }
@@ -70,26 +70,52 @@ class Rest {
 inline bool failed_connection(int fd) { return ready_now(fd, 0); }
 
 // Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred
-// if any were, else a negated errno. Once a part is out, a closed peer ends the call silently with
-// that part, as in the kernel; the next call meets the error.
+// if any were, else a negated errno. Once a part is out (as `done` bytes may be already), a closed
+// peer ends the call silently with that part, as in the kernel; the next call meets the error.
 template <class Op>
-long transfer_all(int fd, const iovec* v, int count, Op&& op) {
+__attribute__((noinline)) long transfer_all(int fd, const iovec* v, int count, Op&& op,
+                                            size_t done = 0) {
     Rest rest(v, count);
-    size_t size = total_size(v, count), done = 0;
+    size_t size = total_size(v, count);
+    Transfer transfer;
+    if (done > 0) {
+        rest.advance(done);
+        transfer.begun = true;
+    }
     for (;;) {
         int flags = done == 0 ? 0 : MSG_NOSIGNAL;
-        long r = try_and_wait(fd, out, false, [&](FdKind kind) -> long {
+        auto attempt = [&](FdKind kind) -> long {
             // A connection that fails while a part is out: the next call meets its error.
             if (done > 0 && kind == FdKind::socket && failed_connection(fd)) return 0;
             return op(kind, rest.pieces(), rest.count(), flags);
-        });
+        };
+        long r = try_and_wait(fd, out, false, attempt, transfer);
         if (r < 0) return done == 0 ? r : static_cast<long>(done);
         done += static_cast<size_t>(r);
         FdState* s = fd_state(fd);
+        if (s != nullptr) fd_written(s);
+        transfer.begun = true;
+        if (s != nullptr && !s->tcp) transfer.deadline = 0;  // a Unix socket's is for each piece
         bool one_attempt = s == nullptr || s->nonblocking || s->kind == FdKind::plain;
         if (done >= size || r == 0 || one_attempt) return static_cast<long>(done);
         rest.advance(static_cast<size_t>(r));
     }
+}
+
+// The same for one piece and a socket: send(2), and write(2) on one. The first attempt, which as a
+// rule takes all, needs nothing of that.
+template <class Op>
+inline long send_all(int fd, const void* buffer, size_t size, int flags, Op&& op) {
+    cancellation_point();
+    FdState* s = fd_state(fd);
+    size_t done = 0;
+    if (s != nullptr && fd_settled(s) && !s->drained[out]) {
+        long r = sys::invoke(SYS_sendto, fd, buffer, size, MSG_DONTWAIT | flags, nullptr, 0);
+        if (r == static_cast<long>(size) || (r < 0 && r != -EAGAIN)) return finish_call(r);
+        if (r > 0) done = static_cast<size_t>(r);
+    }
+    iovec v = {const_cast<void*>(buffer), size};
+    return transfer_all(fd, &v, 1, op, done);
 }
 
 }  // namespace green

@@ -7,23 +7,27 @@
 #include "hooks/hook.h"
 #include "hooks/preempt.h"
 #include "hooks/signal.h"
+#include "runtime/offload.h"
 
 namespace green {
 
 // Acts on a pending cancellation of the caller (pthreads(7), "Cancellation points"): may unwind.
 void cancel_if_pending();
 
+// The same where there is no such point: acts on an asynchronous one only.
+void cancel_if_asynchronous();
+
 // A wait came back with Wake::interrupted: runs the signal handlers that are due, acts on a
 // cancellation. True if the call must now fail with EINTR; `restartable` as in signal(7).
 bool interruption_ends_call(bool restartable);
 
+// The same for a call that is no cancellation point, and goes on.
+void handle_interruption();
+
 // Where signal handlers may run, and a thread that has used up its slice gives way: at the entry of
 // hooks. True if a handler ran.
 inline bool safe_point() {
-    if (__builtin_expect(preempt_due, 0)) {
-        preempt_due = false;
-        yield_to_loop();
-    }
+    if (__builtin_expect(preempt_due, 0)) preempt_now();
     bool due = signals_arrived || self->interrupt_next_park;
     return __builtin_expect(due, 0) && run_due_signals(false);
 }
@@ -40,6 +44,31 @@ inline bool bad_nanoseconds(const timespec* t) {
 }
 inline bool bad_clock(clockid_t clock) {
     return clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC;
+}
+
+// A call in it is no cancellation point.
+class NotCancelled {
+  public:
+    NotCancelled() : me_(self) {
+        if (me_ != nullptr) before_ = thread_block_disable_cancel(me_->block, true);
+    }
+    ~NotCancelled() {
+        if (me_ != nullptr) thread_block_disable_cancel(me_->block, before_);
+    }
+    NotCancelled(const NotCancelled&) = delete;
+    NotCancelled& operator=(const NotCancelled&) = delete;
+
+  private:
+    Thread* me_;
+    bool before_ = false;
+};
+
+// A clock of CPU time, of a process or a thread: clock_getcpuclockid(3) makes negative ones, whose
+// lower bits tell them from those of a descriptor.
+inline bool cpu_clock(clockid_t clock) {
+    constexpr int of_descriptor = 3;
+    return clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID ||
+           (clock < 0 && (clock & 7) != of_descriptor);
 }
 
 // A deadline from a timespec. `never` for null. Errors are the caller's to check first.
@@ -65,7 +94,7 @@ inline sys::Deadline deadline_at(clockid_t clock, const timespec* absolute) {
 // Asks the kernel whether a descriptor is ready, without waiting.
 inline bool ready_now(int fd, short events) {
     pollfd p = {fd, events, 0};
-    return sys::poll(&p, 1, 0) != 0;
+    return sys::poll_now(&p, 1) != 0;
 }
 
 constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT; }
@@ -122,7 +151,7 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
 }
 
 // O_NONBLOCK as it is now: another process that holds the description may have changed it. Asked
-// only before a wait; and not of a listener, where that may be another green process's one call.
+// only before a wait.
 inline bool is_nonblocking(int fd, FdState* s) {
     fd_doubt_mode(s);
     return fd_learn(fd, s) == 0 && s->nonblocking;
@@ -148,6 +177,54 @@ inline Wake wait_object(const void* object, bool shared, sys::Deadline deadline,
     });
 }
 
+// How a call that goes to a helper (runtime/offload.h) behaves.
+struct Manner {
+    Lasts lasts;
+    bool cancels;    // it is a cancellation point
+    bool restarted;  // after a signal handler with SA_RESTART (signal(7))
+};
+
+// A system call on a helper, if there are green threads. One that a signal handler's run cuts short
+// is made again where the kernel would.
+template <class... Args>
+long offloaded(Manner manner, long number, Args... args) {
+    if (self == nullptr) return sys::invoke(number, args...);
+    if (manner.cancels) cancellation_point();
+    for (;;) {
+        long r = offload(manner.lasts, number, sys::arg(args)...);
+        bool ends = run_due_signals(manner.restarted);
+        if (r != -EINTR || manner.lasts == Lasts::briefly) return r;
+        if (manner.cancels) {
+            cancel_if_pending();
+        } else {
+            cancel_if_asynchronous();
+        }
+        if (ends) return r;
+    }
+}
+
+// A kernel thread that is not ours is about to wait for an object, as `self` and this tell.
+inline void note_outsider() {
+    if (scheduler_active) outsiders_wait = true;
+}
+
+// Wakes waiters of an object after libc's own function has changed it: from a green thread, or from
+// a kernel thread that is not ours (parking_lot.h).
+inline void wake_waiters(const void* object, unsigned count) {
+    if (self != nullptr) {
+        if (address_waiters != 0) wake_address(object, count);
+    } else if (scheduler_active) {
+        wake_from_outside(object);
+    }
+}
+
+// The end of a wait on an object. A signal that arrived before whatever ended the wait is handled
+// before the program goes on, as the kernel would on its way back.
+inline int waited(int result) {
+    if (self != nullptr) safe_point();
+    return result;
+}
+
 // The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled
 // first.
 inline long finish_call(long r) {
@@ -156,17 +233,25 @@ inline long finish_call(long r) {
     return r;
 }
 
-// Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
-// convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
-template <class Op>
-long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
-    cancellation_point();
-    FdState* s = fd_state(fd);
-    if (s == nullptr) return op(FdKind::plain);
+// What the attempts of one call have in common. Once a part is done, a signal ends the call with
+// that part, even under SA_RESTART, if it would have to wait for more; and a time-out from
+// SO_RCVTIMEO or SO_SNDTIMEO is one for all.
+struct Transfer {
+    bool begun = false;
     sys::Deadline deadline = 0;  // not known yet
+};
+
+// What try_and_wait() does with a descriptor that is not settled (runtime/fd_table.h). Out of line,
+// so that the frames of those that are stay small: each cache line of a stack that a wait has
+// touched must come back when it ends.
+template <class Op>
+__attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direction direction,
+                                                      bool dont_wait, Op& op, Transfer& transfer) {
+    sys::Deadline& deadline = transfer.deadline;
     uint64_t nap = sys::millisecond;
     for (;;) {
         if (int error = fd_learn(fd, s)) return -error;
+        fd_settle(s);
         if (s->kind == FdKind::plain || dont_wait) return finish_call(op(s->kind));
         if (s->nonblocking) {
             if (!fd_shared(s)) return finish_call(op(FdKind::plain));
@@ -176,14 +261,14 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
             long r = attempt(fd, s, direction, op);
             if (r != -EAGAIN || is_nonblocking(fd, s)) return finish_call(r);
         }
-        // Only a TCP socket known to be drained is waited for unasked: the others' calls may have
-        // something to say about their arguments first.
-        if (!s->drained[direction] || !s->tcp) {
+        // Only TCP sockets and pipes known to be drained are waited for unasked: the others' calls
+        // may have something to say about their arguments first.
+        if (!s->drained[direction] || !s->drains) {
             long r = attempt(fd, s, direction, op);
             if (r != -EAGAIN) return finish_call(r);
             s->drained[direction] = true;
         }
-        if (fd_shared(s) && !s->listening && is_nonblocking(fd, s)) return -EAGAIN;
+        if (fd_shared(s) && is_nonblocking(fd, s)) return -EAGAIN;
         if (deadline == 0) {
             uint64_t timeout = fd_timeout(fd, s, direction);
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
@@ -193,11 +278,41 @@ long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
                        ? pause_until(&nap, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
         if (why == Wake::timed_out) return -EAGAIN;
-        if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
-            return -EINTR;
-        }
+        bool restartable = deadline == sys::never && !transfer.begun;
+        if (why == Wake::interrupted && interruption_ends_call(restartable)) return -EINTR;
         if (s->generation != generation) return -EBADF;  // closed meanwhile; a stranger's by now
     }
+}
+
+// Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
+// convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
+template <class Op>
+inline long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op, Transfer& transfer) {
+    if (transfer.begun) {
+        cancel_if_pending();
+    } else {
+        cancellation_point();
+    }
+    FdState* s = fd_state(fd);
+    if (s == nullptr) return op(FdKind::plain);
+    while (fd_settled(s) && !dont_wait) {
+        if (!s->drained[direction]) {
+            long r = op(FdKind::socket);
+            if (r != -EAGAIN) return finish_call(r);
+            s->drained[direction] = true;
+        }
+        if (direction == out) break;  // there may be room, though not for this
+        uint32_t generation = s->generation;
+        Wake why = wait_fd(fd, EPOLLIN);
+        if (why == Wake::interrupted && interruption_ends_call(!transfer.begun)) return -EINTR;
+        if (s->generation != generation) return -EBADF;
+    }
+    return try_and_wait_unsettled(fd, s, direction, dont_wait, op, transfer);
+}
+template <class Op>
+inline long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op) {
+    Transfer transfer;
+    return try_and_wait(fd, direction, dont_wait, op, transfer);
 }
 
 }  // namespace green

@@ -44,6 +44,8 @@ void context_make(Context* context, void* top, void (*entry)()) {
     context->sp = frame;
 }
 
+void* context_lowest(const Context& context) { return context.sp; }
+
 void* context_fs() {
     if (green_have_fsgsbase) {
         void* fs;

@@ -11,21 +11,34 @@
 #include <sys/time.h>
 
 #include "runtime/loop.h"
-#include "runtime/scheduler.h"
+#include "runtime/park.h"
+#include "runtime/slice.h"
 
 namespace green {
 
+FdTable fd_table;
+EarlyDescriptors early;
+
 namespace {
 
-constexpr unsigned table_size = 1U << 20;  // fs.nr_open's default: what a process may have at most
+FdState*& table = fd_table.states;
+unsigned& numbers_used = fd_table.numbers_used;
+uint32_t& fork_epoch = fd_table.fork_epoch;
+constexpr unsigned table_size = FdTable::size;
+
 constexpr uint32_t all_events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr uint32_t always = EPOLLERR | EPOLLHUP;
 
-FdState* table = nullptr;
 uint32_t mode_epoch = 1;
-uint32_t fork_epoch = 1;
-unsigned numbers_used = 0;  // no number from here on was ever written to the table
-YoungWait young;            // a ring: the oldest wait is young.next
+YoungWait young;  // a ring: the oldest wait is young.next
+
+// Pairs made before there was a table; the last ones.
+struct Pair {
+    int writer, reader;
+};
+constexpr unsigned most_pairs = 64;
+Pair early_pairs[most_pairs];
+unsigned early_pair_count = 0;
 
 int socket_option(int fd, int option) {
     int value = -1;
@@ -55,23 +68,43 @@ bool register_fd(int fd, FdState* s, int operation) {
     return r == 0;
 }
 
+// Epochs wrap around after weeks of a busy server; 0 is what a state has that was never asked.
+void next(uint32_t* epoch) { *epoch += *epoch == UINT32_MAX ? 2 : 1; }
+
+void doubt_all_modes() {
+    next(&mode_epoch);
+    next(&fd_table.settled);
+}
+
+// Nothing is known of the number, and nobody waits for it.
+bool means_nothing(const FdState& s) {
+    return s.kind == FdKind::unknown && !s.registered && !s.ours && s.waiters == nullptr;
+}
+
 bool add_to_epoll(int fd, FdState* s) { return register_fd(fd, s, EPOLL_CTL_ADD); }
 
-void link(FdWait* w) {
-    FdState* s = fd_state(w->fd);
+void link(FdWait* w, FdState* s) {
     w->previous = nullptr;
     w->next = s->waiters;
     if (s->waiters != nullptr) s->waiters->previous = w;
     s->waiters = w;
 }
 
-void unlink(FdWait* w) {
-    (w->previous == nullptr ? fd_state(w->fd)->waiters : w->previous->next) = w->next;
+void unlink(FdWait* w, FdState* s) {
+    (w->previous == nullptr ? s->waiters : w->previous->next) = w->next;
     if (w->next != nullptr) w->next->previous = w->previous;
 }
 
-void young_add(YoungWait* y) {
-    y->due = loop_time() + sys::second;
+// A coarse clock, so that a thread's whole wait fits into its first cache line.
+constexpr int tick_bits = 20;                                         // 1.05 ms
+constexpr uint32_t second_in_ticks = (sys::second >> tick_bits) + 2;  // at least
+uint32_t ticks(uint64_t ns) { return static_cast<uint32_t>(ns >> tick_bits); }
+bool is_due(const YoungWait& y, uint32_t now) { return static_cast<int32_t>(y.due - now) <= 0; }
+
+void young_add(YoungWait* y, FdWait* waits, unsigned count) {
+    y->waits = waits;
+    y->count = count;
+    y->due = ticks(loop_time()) + second_in_ticks;
     y->next = &young;
     y->previous = young.previous;
     young.previous->next = y;
@@ -96,7 +129,7 @@ bool was_missed(const YoungWait& y) {
         if (y.waits[i].fd < 0) continue;
         pollfd p = {y.waits[i].fd, static_cast<short>(y.waits[i].events), 0};
         FdState* s = fd_state(p.fd);
-        if (sys::poll(&p, 1, 0) == 0) {
+        if (sys::poll_now(&p, 1) == 0) {
             if (s->registered) register_fd(p.fd, s, EPOLL_CTL_MOD);
         } else {
             s->registered = s->drained[in] = s->drained[out] = false;
@@ -116,6 +149,15 @@ const char* fd_table_start() {
     if (sys::failed(memory)) return "there is no address space for the descriptor table";
     table = reinterpret_cast<FdState*>(memory);
     young.next = young.previous = &young;
+    for (unsigned fd = 0; fd < early.words_used * 64; ++fd) {
+        if ((early.words[fd / 64] >> (fd % 64) & 1) == 0) continue;
+        FdState* s = fd_state(static_cast<int>(fd));
+        s->ours = true;
+        s->fork_epoch = fork_epoch;
+    }
+    for (const Pair& p : early_pairs) {
+        if (p.writer != p.reader) fd_paired(p.writer, p.reader);
+    }
     return nullptr;
 }
 
@@ -123,13 +165,6 @@ void fd_table_abandon() {
     if (table == nullptr) return;
     sys::invoke(SYS_munmap, table, table_size * sizeof(FdState));
     table = nullptr;
-}
-
-FdState* fd_state(int fd) {
-    auto number = static_cast<unsigned>(fd);
-    if (number >= table_size) return nullptr;
-    if (number >= numbers_used) numbers_used = number + 1;
-    return &table[number];
 }
 
 int fd_learn(int fd, FdState* s) {
@@ -140,11 +175,14 @@ int fd_learn(int fd, FdState* s) {
         switch (st.st_mode & S_IFMT) {
             case S_IFSOCK:
                 s->kind = FdKind::socket;
-                s->tcp = is_tcp(fd);
+                s->tcp = s->drains = is_tcp(fd);
                 break;
             case S_IFREG:
-            case S_IFDIR:
             case S_IFBLK:
+                s->kind = FdKind::plain;
+                s->cached = true;
+                break;
+            case S_IFDIR:
             case S_IFLNK:
                 s->kind = FdKind::plain;
                 break;
@@ -152,6 +190,12 @@ int fd_learn(int fd, FdState* s) {
                 constexpr unsigned memory_devices = 1;  // /dev/null, zero, urandom: always ready
                 bool memory = major(st.st_rdev) == memory_devices;
                 s->kind = memory ? FdKind::plain : FdKind::poll_first;
+                break;
+            }
+            case S_IFIFO: {
+                s->kind = FdKind::nowait;
+                long flags = sys::invoke(SYS_fcntl, fd, F_GETFL);
+                s->drains = flags >= 0 && (flags & O_DIRECT) == 0;  // else: one packet a read
                 break;
             }
             default:
@@ -178,7 +222,7 @@ void fd_forget(int fd) {
         epoll_event unused = {};
         loop_epoll_ctl(EPOLL_CTL_DEL, fd, &unused);
     }
-    if (s->kind == FdKind::unknown && !s->registered && s->waiters == nullptr) return;
+    if (means_nothing(*s)) return;
     FdWait* waiters = s->waiters;
     uint32_t generation = s->generation + 1;
     *s = {};
@@ -189,10 +233,7 @@ void fd_forget(int fd) {
 void fd_forget_range(unsigned first, unsigned last) {
     if (table == nullptr) return;
     for (unsigned fd = first; fd <= last && fd < numbers_used; ++fd) {
-        const FdState& s = table[fd];
-        if (s.kind != FdKind::unknown || s.registered || s.waiters != nullptr) {
-            fd_forget(static_cast<int>(fd));
-        }
+        if (!means_nothing(table[fd])) fd_forget(static_cast<int>(fd));
     }
 }
 
@@ -220,13 +261,39 @@ void fd_mode_changed(int fd, bool nonblocking) {
     FdState* s = table == nullptr ? nullptr : fd_state(fd);
     if (s == nullptr) return;
     if (!s->ours || s->duplicated) {
-        ++mode_epoch;
+        doubt_all_modes();
     } else {
         s->nonblocking = nonblocking;
+        s->settled = 0;
     }
 }
 
-void fd_doubt_mode(FdState* s) { s->mode_epoch = mode_epoch - 1; }
+void fd_doubt_mode(FdState* s) {
+    s->mode_epoch = mode_epoch - 1;
+    s->settled = 0;
+}
+
+void fd_settle(FdState* s) {
+    bool settled = s->tcp && !s->nonblocking && !fd_shared(s) && s->timeouts_known &&
+                   s->timeout[in] == 0 && s->timeout[out] == 0;
+    s->settled = settled ? fd_table.settled : 0;
+}
+
+void fd_paired(int writer, int reader) {
+    if (table == nullptr) {
+        early_pairs[early_pair_count++ % most_pairs] = {writer, reader};
+    } else if (FdState* s = fd_state(writer)) {
+        s->reader = reader + 1;
+    }
+}
+
+void fd_wake_reader(int reader) {
+    FdState* s = fd_state(reader);
+    s->drained[in] = false;
+    for (FdWait* w = s->waiters; w != nullptr; w = w->next) {
+        if ((w->events & EPOLLIN) != 0) unpark(w->thread);
+    }
+}
 
 void fd_wake(int fd) {
     FdState* s = table == nullptr ? nullptr : fd_state(fd);
@@ -255,12 +322,16 @@ void fd_timeouts_changed(int fd) {
     FdState* s = table == nullptr ? nullptr : fd_state(fd);
     if (s == nullptr) return;
     s->timeouts_known = false;
-    if (!s->ours || s->duplicated) ++mode_epoch;
+    s->settled = 0;
+    if (!s->ours || s->duplicated) doubt_all_modes();
 }
 
-void fd_forked() { ++fork_epoch; }
-
-bool fd_shared(const FdState* s) { return !s->ours || s->fork_epoch != fork_epoch; }
+void fd_forked() {
+    next(&fork_epoch);
+    next(&fd_table.settled);
+    for (unsigned i = 0; i < early.words_used; ++i) early.words[i] = 0;
+    early.words_used = 0;
+}
 
 bool fd_watch(int fd) {
     FdState* s = fd_state(fd);
@@ -269,35 +340,55 @@ bool fd_watch(int fd) {
 
 Wake wait_fds(FdWait* waits, unsigned count, sys::Deadline deadline) {
     Thread* me = self;
-    for (unsigned i = 0; i < count; ++i) {
-        waits[i].thread = me;
-        if (fd_state(waits[i].fd) == nullptr) waits[i].fd = -1;
-        if (waits[i].fd >= 0) link(&waits[i]);
+    if (me->shares_stack) waits = slice_keep(me, waits, count);
+    for (FdWait* w = waits; w != waits + count; ++w) {
+        w->thread = me;
+        FdState* s = fd_state(w->fd);
+        if (s == nullptr) w->fd = -1;
+        if (s != nullptr) link(w, s);
     }
-    me->young.waits = waits;
-    me->young.count = count;
-    young_add(&me->young);
-    Wake why = park(Park::fd, deadline);
+    young_add(&me->young, waits, count);
+    Wake why = park_here(me, Park::fd, deadline);
     young_remove(&me->young);
-    for (unsigned i = 0; i < count; ++i) {
-        if (waits[i].fd >= 0) unlink(&waits[i]);
+    for (FdWait* w = waits; w != waits + count; ++w) {
+        if (w->fd >= 0) unlink(w, fd_state(w->fd));
     }
     return why;
 }
 
+// Who cannot be told by epoll looks again soon: no memory, or no watches left (epoll_ctl(2),
+// ENOSPC).
+__attribute__((noinline)) static Wake wait_untold(const FdState* s, sys::Deadline deadline) {
+    if (s->kind == FdKind::plain) return Wake::ready;
+    constexpr uint64_t soon = 5 * sys::millisecond;
+    return wait_a_slice(soon, deadline,
+                        [](sys::Deadline until) { return park(Park::sleep, until); });
+}
+
 Wake wait_fd(int fd, uint32_t events, sys::Deadline deadline) {
     FdState* s = fd_state(fd);
-    if (!s->registered && !add_to_epoll(fd, s)) {
-        if (s->kind == FdKind::plain) return Wake::ready;
-        // No memory, or no watches left (epoll_ctl(2), ENOSPC): look again soon.
-        constexpr uint64_t soon = 5 * sys::millisecond;
-        return wait_a_slice(soon, deadline,
-                            [](sys::Deadline until) { return park(Park::sleep, until); });
-    }
-    FdWait w;
-    w.fd = fd;
-    w.events = events;
-    return wait_fds(&w, 1, deadline);
+    if (!s->registered && !add_to_epoll(fd, s)) return wait_untold(s, deadline);
+    Thread* me = self;
+    FdWait* w = &me->fd_wait;
+    w->thread = me;
+    w->fd = fd;
+    w->events = events;
+    link(w, s);
+    young_add(&me->young, w, 1);
+    Wake why = park_here(me, Park::fd, deadline);
+    young_remove(&me->young);
+    unlink(w, s);
+    return why;
+}
+
+void fd_prefetch(const epoll_event& far, const epoll_event& near) {
+    constexpr auto number = [](const epoll_event& e) { return static_cast<uint32_t>(e.data.u64); };
+    if (number(far) < numbers_used) __builtin_prefetch(&table[number(far)]);
+    const FdWait* w = number(near) < numbers_used ? table[number(near)].waiters : nullptr;
+    if (w == nullptr) return;
+    __builtin_prefetch(w);
+    // The thread's first line, as a rule.
+    __builtin_prefetch(reinterpret_cast<const char*>(w) - 64);
 }
 
 void fd_event(const epoll_event& event) {
@@ -316,16 +407,23 @@ void fd_event(const epoll_event& event) {
     }
 }
 
-sys::Deadline fd_next_check() { return young.next == &young ? sys::never : young.next->due; }
+sys::Deadline fd_next_check() {
+    if (young.next == &young) return sys::never;
+    uint64_t now = loop_time();
+    auto left = static_cast<int32_t>(young.next->due - ticks(now));
+    return left <= 0 ? now : now + (static_cast<uint64_t>(left) << tick_bits);
+}
 
 void fd_check_young() {
     if (young.next == &young) return;
-    uint64_t now = loop_time();
-    while (young.next != &young && young.next->due <= now) {
+    uint32_t now = ticks(loop_time());
+    while (young.next != &young && is_due(*young.next, now)) {
         YoungWait* y = young.next;
-        if (was_missed(*y)) {
+        Thread* t = thread_of_young(y);
+        // One whose event came may have waited for the CPU since.
+        if (t->state == State::parked && was_missed(*y)) {
             ++stats.missed_events;
-            unpark(thread_of_young(y));
+            unpark(t);
         }
         young_remove(y);
     }

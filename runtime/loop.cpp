@@ -2,31 +2,57 @@
 
 #include "runtime/loop.h"
 
+#include <dlfcn.h>
 #include <ev.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
 
 #include "runtime/fd_table.h"
+#include "runtime/late_modules.h"
 #include "runtime/offload.h"
+#include "runtime/parking_lot.h"
+#include "runtime/resolver.h"
 #include "runtime/scheduler.h"
 
 namespace green {
 
 namespace {
 
+struct {
+    struct ev_loop* (*loop_new)(unsigned);
+    void (*loop_destroy)(struct ev_loop*);
+    void (*ref)(struct ev_loop*);
+    int (*run)(struct ev_loop*, int);
+} of_libev;
+
 struct ev_loop* libev = nullptr;
 Thread* thread = nullptr;
 int epoll_fd = -1;
 int libev_fd = -1;  // libev's own epoll descriptor, once it has used it
 int wake_fd = -1;   // an eventfd
+int watch_fd = -1;  // a timerfd
+int lowest_own_fd = INT_MAX, highest_own_fd = -1;  // the OwnFds that ever were
+bool libev_asked = false;
 uint64_t time_now = 0;
 bool have_pwait2 = true;
+
+// The watch looks after what nobody announces: waits that are a second old (fd_table.h), and a
+// second in which nothing came at all. A timer of its own, set once a second at most: a time-out
+// of each wait would cost it 0.1 us.
+bool watch_set = false;
+bool seen_anything = false;  // since it was set
+bool stall_told = false;     // nothing came for a second, nor since
 
 constexpr int batch = 256;
 epoll_event ready[batch];
 
 // What the descriptors that are not a thread's carry in our set.
-constexpr uint64_t is_libev = UINT64_MAX, is_wake = UINT64_MAX - 1;
+constexpr uint64_t is_libev = UINT64_MAX, is_wake = UINT64_MAX - 1, is_watch = UINT64_MAX - 2;
 
 // One wait for everything. A signal handler that ran, or nothing in time: 0.
 long wait_for_events(uint64_t limit) {
@@ -48,24 +74,90 @@ long wait_for_events(uint64_t limit) {
     return n < 0 ? 0 : n;
 }
 
+// With nothing to wait for, libev asks for a minute. So it does for a timer beyond that.
+bool is_endless(int libev_timeout_ms) {
+    constexpr int no_timer_of_libevs = 59000;
+    return libev_timeout_ms < 0 || libev_timeout_ms >= no_timer_of_libevs;
+}
+
 uint64_t time_to_wait(int libev_timeout_ms) {
     if (!run_queue_empty() || libev_timeout_ms == 0) return 0;
-    sys::Deadline next = timers.next() < fd_next_check() ? timers.next() : fd_next_check();
     uint64_t limit = sys::never;
-    if (next != sys::never) {
+    if (timers.next() != sys::never) {
         uint64_t now = sys::now();
-        limit = next > now ? next - now : 0;
+        limit = timers.next() > now ? timers.next() - now : 0;
     }
     uint64_t libev_limit = static_cast<uint64_t>(libev_timeout_ms) * sys::millisecond;
-    // With nothing to wait for, libev asks for a minute. So it does for a timer beyond that.
     return libev_timeout_ms >= 0 && libev_limit < limit ? libev_limit : limit;
 }
 
+void set_watch() {
+    if (watch_set) return;
+    sys::Deadline due = fd_next_check();
+    if (!stall_told && loop_on_stall != nullptr) due = std::min(due, time_now + sys::second);
+    if (due == sys::never) return;
+    itimerspec when = {{}, sys::to_timespec(due > 0 ? due : 1)};
+    watch_set = sys::invoke(SYS_timerfd_settime, watch_fd, TFD_TIMER_ABSTIME, &when, nullptr) == 0;
+    seen_anything = false;
+}
+
+void watch_fires(bool endless) {
+    uint64_t count;
+    sys::invoke(SYS_read, watch_fd, &count, sizeof count);
+    watch_set = false;
+    if (seen_anything || stall_told || !endless || timers.next() != sys::never) return;
+    stall_told = true;
+    if (loop_on_stall != nullptr) loop_on_stall();
+}
+
+void wake_arrives() {
+    uint64_t count;
+    sys::invoke(SYS_read, wake_fd, &count, sizeof count);
+    offload_collect();
+    wake_for_outsiders();
+    if (loop_on_wake != nullptr) loop_on_wake();
+}
+
+// One look at the world. True if libev has events of its own.
+bool poll_events(int libev_timeout_ms) {
+    ++stats.loop_polls;
+    uint64_t limit = time_to_wait(libev_timeout_ms);
+    if (limit != 0) set_watch();
+    long n = wait_for_events(limit);
+    time_now = sys::now();
+    bool for_libev = false;
+    for (long i = 0; i < n; ++i) {
+        constexpr long far = 6, near = 3;
+        if (i + far < n) fd_prefetch(ready[i + far], ready[i + near]);
+        uint64_t what = ready[i].data.u64;
+        if (what == is_watch) {
+            watch_fires(n == 1 && is_endless(libev_timeout_ms));
+            continue;
+        }
+        seen_anything = true;
+        stall_told = false;
+        if (what == is_libev) {
+            for_libev = true;
+        } else if (what == is_wake) {
+            wake_arrives();
+        } else {
+            fd_event(ready[i]);
+        }
+    }
+    return for_libev;
+}
+
 // libev meets a pending invocation only after its poll: what other threads fed it must not wait.
+// As long as nobody has asked for libev, it has nothing to run, and its turn is left out.
 void run(Thread*) {
     self = nullptr;
     for (;;) {
-        ev_run(libev, EVRUN_ONCE);
+        if (libev_asked) {
+            of_libev.run(libev, EVRUN_ONCE);
+        } else {
+            poll_events(-1);
+        }
+        if (late_modules_possible) late_modules_init();
         expire_timers();
         fd_check_young();
         if (!run_queue_empty()) run_next_from_loop(thread);
@@ -77,6 +169,15 @@ void close_own(int* fd) {
     *fd = -1;
 }
 
+void close_all_own() {
+    close_own(&epoll_fd);
+    close_own(&wake_fd);
+    close_own(&watch_fd);
+}
+
+// An OwnFd's, in this process.
+bool is_own(int fd) { return fd >= lowest_own_fd && fd <= highest_own_fd && fd_state(fd)->own; }
+
 bool watch_own(int fd, uint64_t as) {
     epoll_event event = {};
     event.events = EPOLLIN;
@@ -84,48 +185,77 @@ bool watch_own(int fd, uint64_t as) {
     return loop_epoll_ctl(EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+template <class T>
+bool look_up(void* library, T& function, const char* name) {
+    function = reinterpret_cast<T>(dlsym(library, name));
+    return function != nullptr;
+}
+
 }  // namespace
+
+const char* loop_load() {
+    if (of_libev.run != nullptr) return nullptr;
+    void* library = dlopen("libev.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return "libev.so.4 cannot be loaded";
+    bool all = look_up(library, of_libev.loop_new, "ev_loop_new") &&
+               look_up(library, of_libev.loop_destroy, "ev_loop_destroy") &&
+               look_up(library, of_libev.ref, "ev_ref");
+    void* run = dlsym(library, "ev_run");
+    if (!all || run == nullptr) return "libev.so.4 is not the one libgreen knows";
+    // What libev calls of its own is then the program's, too (ld.so(8), "scope").
+    void* everybodys = dlsym(RTLD_DEFAULT, "ev_run");
+    if (everybodys != nullptr && everybodys != run) return "it brings a libev of its own";
+    of_libev.run = reinterpret_cast<int (*)(struct ev_loop*, int)>(run);
+    return nullptr;
+}
 
 Thread* loop_start() {
     epoll_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_epoll_create1, EPOLL_CLOEXEC)));
     if (epoll_fd < 0) return nullptr;
     wake_fd =
         move_fd_high(static_cast<int>(sys::invoke(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)));
-    if (wake_fd < 0 || !watch_own(wake_fd, is_wake)) {
-        close_own(&wake_fd);
-        close_own(&epoll_fd);
+    watch_fd = move_fd_high(static_cast<int>(
+        sys::invoke(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+    bool watched = wake_fd >= 0 && watch_fd >= 0 && watch_own(wake_fd, is_wake) &&
+                   watch_own(watch_fd, is_watch);
+    if (!watched) {
+        close_all_own();
         return nullptr;
     }
-    libev = ev_loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV} |
-                        unsigned{EVFLAG_NOSIGMASK});
+    libev = of_libev.loop_new(unsigned{EVBACKEND_EPOLL} | unsigned{EVFLAG_NOENV} |
+                              unsigned{EVFLAG_NOSIGMASK});
     ThreadOptions options;
     options.stack_size = size_t{256} << 10;
     thread = libev == nullptr ? nullptr : thread_make(options, run);
     if (thread == nullptr) {
-        if (libev != nullptr) ev_loop_destroy(libev);
+        if (libev != nullptr) of_libev.loop_destroy(libev);
         libev = nullptr;
-        close_own(&wake_fd);
-        close_own(&epoll_fd);
+        close_all_own();
         return nullptr;
     }
-    ev_ref(libev);  // it has our descriptors to wait for even when it has none of its own
+    of_libev.ref(libev);  // it has our descriptors to wait for even when it has none of its own
     *thread_local_in(thread->block, &self) = nullptr;
     time_now = sys::now();
     // One turn at once, so that libev's descriptor is known before the program goes on.
     Thread* caller = owner;
     owner = thread;
-    ev_run(libev, EVRUN_NOWAIT);
+    of_libev.run(libev, EVRUN_NOWAIT);
     owner = caller;
     return thread;
 }
 
 void loop_abandon() {
-    close_own(&epoll_fd);
-    close_own(&wake_fd);
+    close_all_own();
+    for (int fd = lowest_own_fd; fd <= highest_own_fd; ++fd) {
+        if (is_own(fd)) sys::invoke(SYS_close, fd);
+    }
+    lowest_own_fd = INT_MAX;
+    highest_own_fd = -1;
     libev_fd = -1;
+    libev_asked = watch_set = stall_told = false;
     thread = nullptr;
     // libev closes its own copies; its epoll set itself lives on in the parent.
-    if (libev != nullptr) ev_loop_destroy(libev);
+    if (libev != nullptr) of_libev.loop_destroy(libev);
     libev = nullptr;
 }
 
@@ -136,24 +266,9 @@ int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
         libev_fd = fd;
         watch_own(fd, is_libev);
     }
-    ++stats.loop_polls;
-    long n = wait_for_events(time_to_wait(timeout_ms));
-    time_now = sys::now();
-    int libevs_own = 0;
-    for (long i = 0; i < n; ++i) {
-        if (ready[i].data.u64 == is_libev) {
-            long own = sys::epoll_wait(fd, events, max, 0);
-            libevs_own = own < 0 ? 0 : static_cast<int>(own);
-        } else if (ready[i].data.u64 == is_wake) {
-            uint64_t count;
-            sys::invoke(SYS_read, wake_fd, &count, sizeof count);
-            offload_collect();
-            if (loop_on_wake != nullptr) loop_on_wake();
-        } else {
-            fd_event(ready[i]);
-        }
-    }
-    return libevs_own;
+    if (!poll_events(timeout_ms)) return 0;
+    long own = sys::epoll_wait(fd, events, max, 0);
+    return own < 0 ? 0 : static_cast<int>(own);
 }
 
 long loop_epoll_ctl(int operation, int fd, epoll_event* event) {
@@ -163,10 +278,17 @@ long loop_epoll_ctl(int operation, int fd, epoll_event* event) {
 uint64_t loop_time() { return time_now; }
 
 struct ev_loop* loop_libev() {
+    libev_asked = libev != nullptr;
     return libev;
 }
 
 void (*loop_on_wake)() = nullptr;
+void (*loop_on_stall)() = nullptr;
+
+bool loop_has_events() {
+    pollfd p = {epoll_fd, POLLIN, 0};
+    return sys::poll_now(&p, 1) > 0;
+}
 
 void loop_wake() {
     constexpr uint64_t one = 1;
@@ -176,11 +298,32 @@ void loop_wake() {
 bool loop_is_being_made() { return epoll_fd >= 0 && libev == nullptr; }
 
 int loop_highest_fd() {
-    int highest = epoll_fd > libev_fd ? epoll_fd : libev_fd;
-    return highest > wake_fd ? highest : wake_fd;
+    return std::max({epoll_fd, libev_fd, wake_fd, watch_fd, dns_highest_fd(), highest_own_fd});
 }
 
-bool loop_owns_fd(int fd) { return fd >= 0 && (fd == epoll_fd || fd == libev_fd || fd == wake_fd); }
+bool loop_owns_fd(int fd) {
+    if (fd < 0) return false;
+    return is_own(fd) || fd == epoll_fd || fd == libev_fd || fd == wake_fd || fd == watch_fd ||
+           dns_owns_fd(fd);
+}
+
+OwnFd::OwnFd(long made) : fd_(move_fd_high(static_cast<int>(made))) {
+    FdState* s = fd_ < 0 ? nullptr : fd_created(fd_, FdKind::poll_first, false);
+    if (s == nullptr) {
+        close_own(&fd_);
+        return;
+    }
+    s->own = true;
+    lowest_own_fd = std::min(lowest_own_fd, fd_);
+    highest_own_fd = std::max(highest_own_fd, fd_);
+}
+
+// In the child of a fork(2) meanwhile the number may mean something else.
+OwnFd::~OwnFd() {
+    if (!is_own(fd_)) return;
+    fd_forget(fd_);
+    sys::invoke(SYS_close, fd_);
+}
 
 int move_fd_high(int fd) {
     if (fd < 0) return fd;
@@ -190,7 +333,7 @@ int move_fd_high(int fd) {
     constexpr rlim_t room = 64, high_enough = 65536;
     rlimit limit = {};
     sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-    rlim_t from = limit.rlim_cur > 2 * room ? limit.rlim_cur - room : 3;
+    rlim_t from = limit.rlim_cur - std::min(room, limit.rlim_cur / 2);
     bool lifted = false;
     if (limit.rlim_cur > high_enough) {
         from = high_enough;

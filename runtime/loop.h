@@ -11,6 +11,9 @@
 //     loop thread:  ev_run -> epoll_wait -> loop_poll -> epoll_pwait2 -> unpark(...) ...
 //                      then the first runnable thread; back here when nobody is runnable
 //
+// While nobody has asked for libev (loop_libev) there is nothing that its turn could run; it took
+// half of the instructions of a request to a server with one connection, and is left out.
+//
 // The loop's thread has `self` null: whatever it or libev calls is the plain system call.
 #pragma once
 
@@ -23,6 +26,12 @@ struct ev_loop;
 namespace green {
 
 struct Thread;
+
+// Loads libev, once: null, or a sentence, why it cannot be used. Its names stay its own: were it
+// linked with this library, they would come before those of any libev that the program loads later,
+// inside an extension (Ruby's nio4r). Not by RTLD_DEEPBIND, though: what it calls must be our
+// hooks. Calls malloc; not before main, as libc is not ready when our constructor runs.
+const char* loop_load();
 
 // Makes the loop and the thread it runs on; null without memory or descriptors. Calls malloc.
 Thread* loop_start();
@@ -57,8 +66,29 @@ void loop_wake();
 // Called in the loop's context after loop_wake(). May be null.
 extern void (*loop_on_wake)();
 
+// Called in the loop's context, once, when nothing has come for a second and there is no deadline
+// to wait for. May be null.
+extern void (*loop_on_stall)();
+
+// Whether the kernel has something to tell. From a signal handler too.
+bool loop_has_events();
+
 // Whether a descriptor number is one of the library's own, which the program must not meet.
 bool loop_owns_fd(int fd);
+
+// A descriptor that the library makes for one wait, out of the program's way, and closes after it;
+// in the child of a fork(2) meanwhile at once.
+class OwnFd {
+  public:
+    explicit OwnFd(long made);  // or a negated errno
+    ~OwnFd();
+    OwnFd(const OwnFd&) = delete;
+    OwnFd& operator=(const OwnFd&) = delete;
+    int number() const { return fd_; }  // negative: there is none
+
+  private:
+    int fd_;
+};
 
 // Moves a descriptor of ours to a high number, close-on-exec, out of the program's way. Returns the
 // new number, or a negated errno, with the old number closed.

@@ -1,15 +1,34 @@
-// The hash table behind parking_lot.h. It doubles when there are more waiters than buckets, so that
-// a wake costs the same with a thousand threads and with a million; its memory comes from mmap(2).
+// The hash table behind parking_lot.h. It doubles when there are more waiters than buckets,
+// so that a wake costs the same with a thousand threads and with a million; its memory comes from
+// mmap(2). And the short list of addresses that kernel threads which are not ours want to have
+// woken.
 
 #include "runtime/parking_lot.h"
 
 #include <sys/mman.h>
 
-#include "runtime/scheduler.h"
+#include "runtime/loop.h"
+#include "runtime/park.h"
 
 namespace green {
 
+bool outsiders_wait = false;
+size_t address_waiters = 0;
+
 namespace {
+
+// What outsiders said, until the loop comes by. One that finds the list full waits for room.
+constexpr int most_said = 64;
+const void* said[most_said];
+int said_count = 0;
+int said_lock = 0;
+
+void lock_said() {
+    while (__atomic_exchange_n(&said_lock, 1, __ATOMIC_ACQUIRE) != 0) {
+        sys::invoke(SYS_sched_yield);
+    }
+}
+void unlock_said() { __atomic_store_n(&said_lock, 0, __ATOMIC_RELEASE); }
 
 struct Bucket {
     AddressWait* first;
@@ -18,7 +37,6 @@ struct Bucket {
 
 Bucket* table = nullptr;
 unsigned table_bits = 0;
-size_t waiters = 0;
 
 size_t table_bytes(unsigned bits) { return sizeof(Bucket) << bits; }
 
@@ -52,7 +70,7 @@ void unlink(AddressWait* w) {
     (w->previous == nullptr ? b.first : w->previous->next) = w->next;
     (w->next == nullptr ? b.last : w->next->previous) = w->previous;
     w->address = nullptr;
-    --waiters;
+    --address_waiters;
 }
 
 void grow() {
@@ -72,15 +90,22 @@ void grow() {
     sys::invoke(SYS_munmap, old, table_bytes(old_bits));
 }
 
+// Whether a wake-up is for this thread. One who timed out but has not run yet must not swallow what
+// is meant for another. One who was interrupted takes it, as in the kernel's queues: its handler
+// runs, it may wait on, and then it would miss what came before it ran.
+bool still_waits(const Thread* t) {
+    return t->state == State::parked ||
+           (t->state == State::runnable && t->wake == Wake::interrupted);
+}
+
 // Takes up to `count` waiters of `address` with a bit of `mask` out of the lot.
 template <class Act>
 unsigned take(const void* address, unsigned count, uint32_t mask, Act act) {
-    if (waiters == 0) return 0;
+    if (address_waiters == 0) return 0;
     unsigned taken = 0;
     for (AddressWait* w = bucket_of(address).first; w != nullptr && taken < count;) {
         AddressWait* next = w->next;
-        // One who timed out but has not run yet must not swallow a wake-up meant for another.
-        bool waits = w->address == address && w->thread->state == State::parked;
+        bool waits = w->address == address && still_waits(w->thread);
         if (waits && (w->tag & mask) != 0) {
             unlink(w);
             act(w);
@@ -93,6 +118,25 @@ unsigned take(const void* address, unsigned count, uint32_t mask, Act act) {
 
 }  // namespace
 
+void wake_from_outside(const void* address) {
+    if (table == nullptr) return;
+    for (bool done = false; !done;) {
+        lock_said();
+        done = said_count < most_said;
+        if (done) said[said_count++] = address;
+        unlock_said();
+        loop_wake();
+        if (!done) sys::invoke(SYS_sched_yield);
+    }
+}
+
+void wake_for_outsiders() {
+    lock_said();
+    for (int i = 0; i < said_count; ++i) wake_address(said[i], UINT32_MAX);
+    said_count = 0;
+    unlock_said();
+}
+
 const char* parking_lot_start() {
     if (table != nullptr) return nullptr;
     table_bits = 10;
@@ -104,7 +148,9 @@ void parking_lot_abandon() {
     if (table == nullptr) return;
     sys::invoke(SYS_munmap, table, table_bytes(table_bits));
     table = nullptr;
-    waiters = 0;
+    address_waiters = 0;
+    said_count = said_lock = 0;
+    outsiders_wait = false;
 }
 
 Wake wait_address(const void* address, sys::Deadline deadline, uint32_t tag, bool first) {
@@ -113,19 +159,24 @@ Wake wait_address(const void* address, sys::Deadline deadline, uint32_t tag, boo
     w.address = address;
     w.thread = me;
     w.tag = tag == 0 ? UINT32_MAX : tag;
-    if (++waiters > size_t{1} << table_bits) grow();
+    if (++address_waiters > size_t{1} << table_bits) grow();
     if (first) {
         link_first(bucket_of(address), &w);
     } else {
         link_last(bucket_of(address), &w);
     }
-    Wake why = park(Park::address, deadline);
+    Wake why = park_here(me, Park::address, deadline);
     if (w.address != nullptr) unlink(&w);
     return why;
 }
 
 unsigned wake_address_tagged(const void* address, unsigned count, uint32_t mask) {
-    return take(address, count, mask, [](AddressWait* w) { unpark(w->thread); });
+    return take(address, count, mask, [](AddressWait* w) {
+        Thread* t = w->thread;
+        if (t->state == State::parked) return unpark(t);
+        t->wake = Wake::ready;
+        t->interrupt_next_park = true;  // the interruption is for what it does next
+    });
 }
 
 unsigned wake_address(const void* address, unsigned count) {
@@ -136,13 +187,13 @@ unsigned requeue_address(const void* from, const void* to, unsigned count) {
     if (from == to) return 0;
     return take(from, count, UINT32_MAX, [to](AddressWait* w) {
         w->address = to;
-        ++waiters;
+        ++address_waiters;
         link_last(bucket_of(to), w);
     });
 }
 
 bool address_has_waiters(const void* address, uint32_t mask) {
-    if (waiters == 0) return false;
+    if (address_waiters == 0) return false;
     for (AddressWait* w = bucket_of(address).first; w != nullptr; w = w->next) {
         if (w->address == address && (w->tag & mask) != 0) return true;
     }

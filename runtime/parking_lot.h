@@ -16,6 +16,9 @@ namespace green {
 Wake wait_address(const void* address, sys::Deadline deadline = sys::never, uint32_t tag = 0,
                   bool first = false);
 
+// How many threads wait on any address.
+extern size_t address_waiters;
+
 // Wakes up to `count` waiters of `address`; how many it woke.
 unsigned wake_address(const void* address, unsigned count = 1);
 
@@ -27,6 +30,16 @@ unsigned requeue_address(const void* from, const void* to, unsigned count);
 
 // Whether a thread waits on `address`, with a tag that has a bit of `mask`.
 bool address_has_waiters(const void* address, uint32_t mask = UINT32_MAX);
+
+// Kernel threads that are not ours, in a process that has green threads: libc makes some for
+// SIGEV_THREAD and POSIX aio. They wait in the kernel; what they wake may be green. For one of
+// them: wakes every waiter of `address`, soon; who was meant looks again, as do the others.
+void wake_from_outside(const void* address);
+// ... and whether one was ever seen to wait: then the kernel must be told of our wake-ups too.
+extern bool outsiders_wait;
+
+// For the loop, after loop_wake().
+void wake_for_outsiders();
 
 const char* parking_lot_start();
 void parking_lot_abandon();

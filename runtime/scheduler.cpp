@@ -2,40 +2,52 @@
 
 #include "runtime/scheduler.h"
 
-#include <assert.h>
-
 #include "runtime/fd_table.h"
+#include "runtime/late_modules.h"
 #include "runtime/loop.h"
 #include "runtime/offload.h"
+#include "runtime/park.h"
 #include "runtime/parking_lot.h"
+#include "runtime/resolver.h"
+#include "runtime/slice.h"
 
 namespace green {
 
 TimerHeap timers;
+bool scheduler_active = false;
+void (*park_on_report)() = nullptr;
+uint64_t hogs_turn_at = 0;
+void (*on_hogs_turn)() = nullptr;
+
+RunQueue run_queue;
+int switches_since_poll = 0;
+Thread* loop_thread = nullptr;
 
 namespace {
 
-Thread* queue_head = nullptr;
-Thread* queue_tail = nullptr;
-Thread* loop_thread = nullptr;
-int switches_since_poll = 0;
-constexpr int switches_per_poll = 64;  // at the latest; an empty queue polls at once
-
-Thread* run_queue_take() {
-    Thread* t = queue_head;
-    queue_head = t->next_runnable;
-    if (queue_head == nullptr) queue_tail = nullptr;
-    return t;
-}
+// Those who used up a slice, and new ones, run when nobody else wants to, or once a poll.
+RunQueue hogs;
 
 Thread* thread_of_timer(TimerNode* node) {
     return reinterpret_cast<Thread*>(reinterpret_cast<char*>(node) - offsetof(Thread, timer));
 }
 
-void switch_to(Thread* from, Thread* to) {
-    if (from == to) return;
-    ++stats.switches;
-    green_context_switch(&from->context, &to->context);
+// New threads that have not run yet may well be hogs like the one that is about to give way: they
+// run before those, but after all others.
+void defer_new_threads() {
+    static uint64_t made_before = 0;
+    if (stats.threads_made == made_before) return;
+    RunQueue others, fresh;
+    int left = 1024;  // of a longer queue, so many each time
+    for (; run_queue.head != nullptr && left > 0; --left) {
+        Thread* t = run_queue.take();
+        (t->begun ? others : fresh).add(t);
+    }
+    if (run_queue.head == nullptr) made_before = stats.threads_made;
+    others.append(run_queue);
+    run_queue = others;
+    fresh.append(hogs);
+    hogs = fresh;
 }
 
 }  // namespace
@@ -44,70 +56,67 @@ const char* scheduler_start() {
     if (self != nullptr) return nullptr;
     if (const char* problem = thread_block_prepare()) return problem;
     if (const char* problem = context_prepare()) return problem;
+    if (const char* problem = loop_load()) return problem;
     if (const char* problem = fd_table_start()) return problem;
     if (const char* problem = parking_lot_start()) return problem;
     Thread* me = thread_first();
     loop_thread = loop_start();
     if (loop_thread == nullptr) return "the event loop could not be made";
     self = me;
+    scheduler_active = true;
+    late_modules_prepare();
     return nullptr;
 }
 
 void scheduler_abandon() {
     if (loop_thread == nullptr) return;
     self = nullptr;
+    scheduler_active = false;
     thread_release(loop_thread);
     loop_thread = nullptr;
-    queue_head = queue_tail = nullptr;
+    run_queue = hogs = RunQueue{};
     switches_since_poll = 0;
     timers.clear();
+    dns_abandon();
     loop_abandon();
     offload_abandon();
     fd_table_abandon();
     parking_lot_abandon();
     threads_abandon_others();
+    slices_abandon();
 }
 
-void run_queue_add(Thread* t) {
-    t->next_runnable = nullptr;
-    (queue_tail == nullptr ? queue_head : queue_tail->next_runnable) = t;
-    queue_tail = t;
+void run_queue_add(Thread* t) { run_queue.add(t); }
+
+bool run_queue_empty() { return run_queue.head == nullptr && hogs.head == nullptr; }
+
+void switch_away(Thread* me) { leave(me); }
+
+bool somebody_is_due() {
+    return run_queue.head != nullptr || timers.next() <= sys::now() || loop_has_events();
 }
 
-bool run_queue_empty() { return queue_head == nullptr; }
+void* loop_block() { return loop_thread->block; }
 
-void switch_away(Thread* me) {
-    me->unparked_calls = 0;
-    if (queue_head == nullptr || ++switches_since_poll >= switches_per_poll) {
-        switch_to(me, loop_thread);
-    } else {
-        switch_to(me, run_queue_take());
-    }
-}
+void switch_to_loop_from(Context* from) { green_context_switch(from, &loop_thread->context); }
 
 void run_next_from_loop(Thread* loop) {
+    // Many who never wait for long must not keep the hogs from the CPU for ever.
+    bool hogs_turn = run_queue.head == nullptr || switches_since_poll >= switches_per_poll;
     switches_since_poll = 0;
-    switch_to(loop, run_queue_take());
+    if (!hogs_turn || hogs.head == nullptr) return switch_to(loop, run_queue.take());
+    hogs_turn_at = stats.switches + 1;
+    if (on_hogs_turn != nullptr) on_hogs_turn();
+    switch_to(loop, hogs.take());
 }
 
-Wake park(Park kind, sys::Deadline deadline) {
-    Thread* me = self;
-    assert(me != nullptr && "a thread must not park in the runtime");
-    if (me->interrupt_next_park) {
-        me->interrupt_next_park = false;
-        return Wake::interrupted;
-    }
-    ++stats.parks[static_cast<int>(kind)];
+void report_and_wait_on(Thread* me) {
+    if (park_on_report != nullptr) park_on_report();
     me->state = State::parked;
-    me->park = kind;
-    if (deadline != sys::never) {
-        me->timer.deadline = deadline;
-        timers.add(&me->timer);
-    }
     switch_away(me);
-    timers.remove(&me->timer);
-    return me->wake;
 }
+
+Wake park(Park kind, sys::Deadline deadline) { return park_here(self, kind, deadline); }
 
 void unpark(Thread* t, Wake why) {
     if (t->state != State::parked) return;
@@ -133,6 +142,16 @@ void yield_to_loop() {
     Thread* me = self;
     me->unparked_calls = 0;
     run_queue_add(me);
+    switch_to(me, loop_thread);
+}
+
+void poll_before_switch() { switches_since_poll = switches_per_poll; }
+
+void yield_as_hog() {
+    Thread* me = self;
+    me->unparked_calls = 0;
+    defer_new_threads();
+    hogs.add(me);
     switch_to(me, loop_thread);
 }
 

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include "runtime/stats.h"
 #include "runtime/sys.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -26,6 +27,8 @@ struct SlotEnd {
     size_t index;
 };
 
+static_assert(sizeof(SlotEnd) == stack_slot_end);
+
 struct SizeClass {
     size_t size = 0, guard = 0;
     SlotEnd* free = nullptr;
@@ -41,8 +44,12 @@ bool guards_by_madvise = true;
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-// Sizes are rounded to eighths of a power of two, so that few classes serve all requests.
+// Sizes are rounded to eighths of a power of two, so that few classes serve all requests. Those of
+// large stacks are not, as long as there are classes to spare: their guard is where the program
+// expects it.
 size_t class_size(size_t size) {
+    bool spare = classes[max_classes / 2].size == 0;
+    if (spare && size >= stack_exact_from && size % page == 0) return size;
     size = round_up(size, 4 * page);
     size_t step = 4 * page;
     while (step * 16 < size) step *= 2;
@@ -103,6 +110,7 @@ bool stack_allocate(size_t size, size_t guard, StackSlot* slot) {
         --c->free_count;
         slot->base = reinterpret_cast<char*>(end) - slot->size;
         slot->index = static_cast<unsigned>(end->index);
+        ++stats.stacks;
         return true;
     }
     if (c->slab_left == 0 && !grow(*c)) return false;
@@ -112,6 +120,7 @@ bool stack_allocate(size_t size, size_t guard, StackSlot* slot) {
     end_of(*slot)->index = slot->index;
     c->slab += c->size + c->guard;
     c->slab_left -= c->size + c->guard;
+    ++stats.stacks;
     return true;
 }
 
@@ -119,6 +128,7 @@ void stack_free(const StackSlot& slot, size_t keep) {
     SizeClass& c = classes[slot.size_class];
     SlotEnd* end = end_of(slot);
     end->next_free = c.free;
+    --stats.stacks;
     c.free = end;
     if (++c.free_count > hot_slots && slot.size > keep + page) {
         size_t cold = (slot.size - keep) / page * page;

@@ -26,7 +26,9 @@ struct StackSlot {
 };
 
 // A slot of at least `size` bytes above a guard of `guard` bytes (0: none).
-// False when address space is exhausted (errno is untouched).
+// False when address space is exhausted (errno is untouched). From `stack_exact_from` bytes on a
+// size that leaves `stack_slot_end` bytes of a whole page is not rounded up.
+constexpr size_t stack_exact_from = size_t{256} << 10, stack_slot_end = 16;
 bool stack_allocate(size_t size, size_t guard, StackSlot* slot);
 
 // Returns a slot; the caller may still run on it until it next switches. `keep` bytes at the top

@@ -2,8 +2,7 @@
 //
 // Everything below hooks/ reaches the kernel through these functions and never through libc: a libc
 // call would be one of our own hooks (or a redirected entry), and would touch the errno of
-// whichever green thread happens to run. They follow the kernel's convention, not libc's: a result
-// in
+// whichever green thread happens to run. Their results are the kernel's, not libc's: what lies in
 // [-4095, -1] is a negated errno (see syscall(2), "Architecture calling conventions"). They may be
 // called from anywhere, also from a signal handler, before the constructor and in a vfork child.
 #pragma once
@@ -117,6 +116,30 @@ inline long dup2(int from, int to) {
 
 #endif
 
+// poll(2) without a time-out. A signal that is pending makes the kernel answer EINTR even then, if
+// nothing is ready: a tick of ours does, which is nothing to the program.
+inline long poll_now(pollfd* fds, unsigned long count) {
+    long r;
+    do {
+        r = sys::poll(fds, count, 0);
+    } while (r == -EINTR);
+    return r;
+}
+
+// rt_sigaction(2)'s structure, which is not libc's.
+struct SignalAction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    uint64_t mask;
+};
+#if defined(__x86_64__)
+constexpr unsigned long sa_restorer = 0x04000000;
+#else
+constexpr unsigned long sa_restorer = 0;  // the kernel has a return of its own, in the vDSO
+#endif
+extern "C" void green_restore_frame();
+
 inline bool failed(long result) { return static_cast<unsigned long>(result) > -4096UL; }
 
 constexpr uint64_t second = 1'000'000'000;
@@ -148,6 +171,9 @@ inline Deadline after(uint64_t ns) {
     uint64_t start = now();
     return ns >= never - start ? never : start + ns;
 }
+
+// Kernel threads of this process; -1 without /proc. Neither opendir(3) nor malloc.
+int kernel_threads();
 
 // The last words of a fatal defect. Never returns.
 [[noreturn]] void die(const char* what);

@@ -2,15 +2,17 @@
 //
 // Facts used, all of glibc 2.34 and later on x86-64:
 //  - the thread control block starts with {tcb, dtv, self, multiple_threads, sysinfo, stack guard
-//  at
-//    0x28, pointer guard at 0x30}: fixed by the compiler's ABI for the stack protector;
+//    at 0x28, pointer guard at 0x30}: fixed by the compiler's ABI for the stack protector;
 //  - the first 32 pthread keys' values stand right before the array that
-//  _thread_db_pthread_specific
-//    names, and its first element points at them;
+//    _thread_db_pthread_specific names, and its first element points at them;
 //  - the robust list's head is what the kernel says it is (get_robust_list(2));
 //  - the pointer to the innermost pthread_cleanup frame, and those to the buffers of strsignal(3)
-//  and
-//    strerror(3), are found by making libc set one and looking for it.
+//    and strerror(3), are found by making libc set one and looking for it;
+//  - so is the word of cancellation, whose bit 0 says "disabled" and bit 1 "asynchronous";
+//  - so is malloc's per-thread cache of free blocks. libc empties it when a thread ends, by a
+//    function that it does not export; green threads share the one of the thread that made them,
+//    which is as safe as the rest of malloc on one kernel thread. (A cache for each kept up to 230
+//    KB of a thread that had ended, and the heap in pieces.)
 
 #include "runtime/thread_block.h"
 
@@ -69,21 +71,27 @@ struct RobustHead {
 struct Layout {
     size_t static_size = 0;   // static TLS and struct pthread together
     size_t pthread_size = 0;  // struct pthread
+    size_t alignment = 64;    // of the strictest thread-local variable, and of a cache line
     size_t tid = 0, list = 0, specific = 0, robust = 0, cleanup = 0;
+    size_t cancel = 0;
     size_t messages = 0;     // 0: not kept there by this version
     ptrdiff_t libc_tls = 0;  // from the FS base to libc's TLS segment
     size_t libc_tls_size = 0;
-    ptrdiff_t resp = 0;  // from the FS base to the thread's resolver state pointer
+    ptrdiff_t tcache = 0;   // ... to malloc's pointer to its cache; 0: not found
+    ptrdiff_t resp = 0;     // from the FS base to the thread's resolver state pointer
+    ptrdiff_t look_up = 0;  // ... and to its innermost resolver context; 0: not known yet
+    void (*put_look_up)(void*) = nullptr;
     long robust_futex_offset = 0;
     const ptrdiff_t* rseq = nullptr;  // absent before glibc 2.35
     Key* keys = nullptr;
     void* (*allocate_tls)(void*) = nullptr;
-    void (*deallocate_tls)(void*, bool) = nullptr;
+    void* (*init_tls)(void*, bool) = nullptr;
     void (*call_tls_dtors)() = nullptr;
     void (*ctype_init)() = nullptr;
 };
 Layout layout;
 bool prepared = false;
+constexpr size_t largest_alignment = 4096;  // that of the memory which blocks are cut from
 
 char* block_at(void* block, ptrdiff_t offset) { return static_cast<char*>(block) + offset; }
 
@@ -135,6 +143,52 @@ size_t find_message_buffers(void* block) {
     return second == 0 ? 0 : second - sizeof(void*);
 }
 
+// In libc's thread-local storage: the pointer to 64 counts of 16 bits and 64 list heads, of which
+// the first is now the block that was just freed.
+ptrdiff_t find_tcache(void* block) {
+    auto allocate = reinterpret_cast<void* (*)(size_t)>(dlsym(RTLD_DEFAULT, "__libc_malloc"));
+    auto release = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__libc_free"));
+    if (allocate == nullptr || release == nullptr) return 0;
+    constexpr size_t smallest = 24, lists = 64 * sizeof(uint16_t), size = lists + 64 * 8 + 16;
+    constexpr uintptr_t near = size_t{1} << 30, page = 4096, chunk_flags = 7;
+    void* kept = allocate(smallest);  // this one may have filled the list from elsewhere
+    void* freed = allocate(smallest);
+    release(freed);
+    ptrdiff_t found = 0;
+    auto end = reinterpret_cast<uintptr_t>(freed);
+    for (size_t i = 0; i + sizeof(void*) <= layout.libc_tls_size; i += sizeof(void*)) {
+        ptrdiff_t at = layout.libc_tls + static_cast<ptrdiff_t>(i);
+        auto cache = field<uintptr_t>(block, at);
+        // It lies below in the same heap; a small number may look as if it did.
+        if (cache >= end || end - cache > near || cache % 16 != 0 || cache < page) continue;
+        unsigned char in_memory[2];
+        uintptr_t first = (cache - sizeof(void*)) & ~(page - 1);
+        if (sys::invoke(SYS_mincore, first, cache + size - first, in_memory) != 0) continue;
+        auto* words = reinterpret_cast<uintptr_t*>(cache);
+        bool sized = (words[-1] & ~chunk_flags) == size;
+        if (sized && words[lists / sizeof(void*)] == end) found = at;
+    }
+    release(kept);
+    return found;
+}
+
+size_t find_cancel_word(void* block) {
+    char before[4096];
+    if (layout.pthread_size > sizeof before) return 0;
+    int was = 0, unused = 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &was);
+    memcpy(before, block, layout.pthread_size);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
+    size_t found = 0;
+    for (size_t at = 0; at < layout.pthread_size && found == 0; at += sizeof(int)) {
+        int now = field<int>(block, static_cast<ptrdiff_t>(at)), then;
+        memcpy(&then, before + at, sizeof then);
+        if (now == (then | 1) && now != then) found = at;
+    }
+    pthread_setcancelstate(was, &unused);
+    return found;
+}
+
 const char* look_up_all() {
 #if !defined(__x86_64__)
     return "this CPU is not supported";
@@ -144,7 +198,7 @@ const char* look_up_all() {
     const uint32_t* pthread_size = nullptr;
     const DbField *tid = nullptr, *list = nullptr, *specific = nullptr;
     bool all = look_up(layout.allocate_tls, "_dl_allocate_tls", priv) &&
-               look_up(layout.deallocate_tls, "_dl_deallocate_tls", priv) &&
+               look_up(layout.init_tls, "_dl_allocate_tls_init", priv) &&
                look_up(static_info, "_dl_get_tls_static_info", priv) &&
                look_up(layout.call_tls_dtors, "__call_tls_dtors", priv) &&
                look_up(layout.ctype_init, "__ctype_init", priv) &&
@@ -160,7 +214,10 @@ const char* look_up_all() {
     void* me = __builtin_thread_pointer();
     size_t align = 0;
     static_info(&layout.static_size, &align);
-    if (align > 64) return "a library asks for thread-local storage of an unusual alignment";
+    if (align > largest_alignment) {
+        return "a library asks for thread-local storage of an unusual alignment";
+    }
+    if (align > layout.alignment) layout.alignment = align;
     layout.pthread_size = *pthread_size;
     layout.tid = tid->offset;
     layout.list = list->offset;
@@ -179,6 +236,8 @@ const char* look_up_all() {
     layout.robust = static_cast<size_t>(static_cast<char*>(robust) - static_cast<char*>(me));
     layout.cleanup = find_cleanup_field(me);
     layout.messages = find_message_buffers(me);
+    layout.tcache = find_tcache(me);
+    layout.cancel = find_cancel_word(me);
 
     // The self-test: what was found must describe the thread that runs.
     auto& head = field<TcbHead>(me, 0);
@@ -187,9 +246,12 @@ const char* look_up_all() {
                  field<pid_t>(me, layout.tid) == sys::invoke(SYS_gettid) &&
                  field<char*>(me, layout.specific) == first_keys &&
                  layout.robust < layout.pthread_size && robust_size == sizeof(RobustHead) &&
-                 layout.cleanup != 0 && sizeof(struct __res_state) <= resolver_state_size;
+                 layout.cleanup != 0 && layout.cancel != 0 &&
+                 sizeof(struct __res_state) <= resolver_state_size;
     if (!right) return "the C library's thread layout is not the one libgreen knows";
     layout.robust_futex_offset = field<RobustHead>(me, layout.robust).futex_offset;
+    // Kernel threads of libc's own may run beside ours: malloc must not leave out the lock prefix.
+    head.multiple_threads = 1;
     return nullptr;
 }
 
@@ -202,11 +264,37 @@ const char* thread_block_prepare() {
     return problem;
 }
 
-size_t thread_block_size() { return (layout.static_size + 63) & ~size_t{63}; }
+// Empties a thread's vector of TLS blocks for its next owner: what was allocated for it lazily
+// goes, the vector itself stays, which spares two thirds of what allocating a block costs.
+static void* clear_dtv(void* block) {
+    union Slot {
+        size_t counter;  // of the slot before the first: how many there are
+        struct {
+            void* value;
+            void* to_free;
+        } pointer;
+    };
+    auto* slots = static_cast<Slot*>(field<TcbHead>(block, 0).dtv);
+    size_t count = slots[-1].counter;
+    for (size_t i = 1; i <= count; ++i) {
+        if (slots[i].pointer.to_free != nullptr) free(slots[i].pointer.to_free);
+    }
+    memset(slots, 0, (count + 1) * sizeof *slots);
+    return slots;
+}
+
+static size_t aligned(size_t size) {
+    return (size + layout.alignment - 1) & ~(layout.alignment - 1);
+}
+
+// The part below the FS base.
+static size_t tls_size() { return aligned(layout.static_size - layout.pthread_size); }
+
+size_t thread_block_alignment() { return layout.alignment; }
+size_t thread_block_size() { return tls_size() + aligned(layout.pthread_size); }
 
 void* thread_block_make(void* memory, bool fresh, pid_t tid) {
-    size_t tls_size = thread_block_size() - ((layout.pthread_size + 63) & ~size_t{63});
-    void* block = block_at(memory, static_cast<ptrdiff_t>(tls_size));
+    void* block = block_at(memory, static_cast<ptrdiff_t>(tls_size()));
     char libc_tls[1024];
     // The last attempt found no memory (below): there is nothing to keep or to give back.
     if (field<TcbHead>(block, 0).dtv == nullptr) fresh = true;
@@ -216,16 +304,21 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
         if (layout.messages != 0)
             memcpy(messages, block_at(block, layout.messages), sizeof messages);
         if (keep_libc) memcpy(libc_tls, block_at(block, layout.libc_tls), layout.libc_tls_size);
-        layout.deallocate_tls(block, false);
+        void* dtv = clear_dtv(block);
         memset(block, 0, layout.pthread_size);
+        field<TcbHead>(block, 0).dtv = dtv;
     }
-    if (layout.allocate_tls(block) == nullptr) return nullptr;
+    void* made = fresh ? layout.allocate_tls(block) : layout.init_tls(block, true);
+    if (made == nullptr) return nullptr;
     if (keep_libc) memcpy(block_at(block, layout.libc_tls), libc_tls, layout.libc_tls_size);
     if (layout.messages != 0) memcpy(block_at(block, layout.messages), messages, sizeof messages);
 
-    auto& mine = field<TcbHead>(__builtin_thread_pointer(), 0);
+    void* me = __builtin_thread_pointer();
+    if (layout.tcache != 0) field<void*>(block, layout.tcache) = field<void*>(me, layout.tcache);
+    auto& mine = field<TcbHead>(me, 0);
     auto& head = field<TcbHead>(block, 0);
     head.tcb = head.self = block;
+    head.multiple_threads = 1;
     head.stack_guard = mine.stack_guard;
     head.pointer_guard = mine.pointer_guard;
     field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid)) = tid;
@@ -248,8 +341,7 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
 }
 
 char* thread_block_of_helper(void* memory) {
-    size_t tls_size = thread_block_size() - ((layout.pthread_size + 63) & ~size_t{63});
-    char* block = block_at(memory, static_cast<ptrdiff_t>(tls_size));
+    char* block = block_at(memory, static_cast<ptrdiff_t>(tls_size()));
     const auto& mine = field<TcbHead>(__builtin_thread_pointer(), 0);
     field<TcbHead>(block, 0) = {
         block, nullptr, block, 0, 0, 0, mine.stack_guard, mine.pointer_guard};
@@ -266,6 +358,49 @@ void thread_block_start(void* resolver_state) {
     errno = 0;
 }
 
+void thread_block_note_look_up(void* context) {
+    if (__builtin_expect(layout.look_up != 0, 1)) return;
+    void* me = __builtin_thread_pointer();
+    constexpr auto step = static_cast<ptrdiff_t>(sizeof(void*));
+    ptrdiff_t end = layout.libc_tls + static_cast<ptrdiff_t>(layout.libc_tls_size);
+    if (!look_up(layout.put_look_up, "__resolv_context_put", "GLIBC_PRIVATE")) return;
+    for (ptrdiff_t at = layout.libc_tls; at + step <= end; at += step) {
+        if (field<void*>(me, at) == context) layout.look_up = at;
+    }
+}
+
+// As libc does it at the end of its own threads.
+static void end_look_ups() {
+    void* me = __builtin_thread_pointer();
+    constexpr int deepest = 16;
+    for (int i = 0; layout.look_up != 0 && i < deepest; ++i) {
+        void* context = field<void*>(me, layout.look_up);
+        if (context == nullptr) break;
+        layout.put_look_up(context);
+    }
+    auto* state = field<res_state>(me, layout.resp);
+    if ((state->options & RES_INIT) == 0) return;
+    res_nclose(state);
+    state->options = 0;
+}
+
+int* thread_block_cancel_word(void* block) {
+    return &field<int>(block, static_cast<ptrdiff_t>(layout.cancel));
+}
+bool thread_block_cancel_disabled(void* block) {
+    return (*thread_block_cancel_word(block) & 1) != 0;
+}
+bool thread_block_cancel_asynchronous(void* block) {
+    return (*thread_block_cancel_word(block) & 2) != 0;
+}
+
+bool thread_block_disable_cancel(void* block, bool disabled) {
+    int& word = *thread_block_cancel_word(block);
+    bool before = (word & 1) != 0;
+    word = disabled ? word | 1 : word & ~1;
+    return before;
+}
+
 void thread_block_run_destructors() {
     layout.call_tls_dtors();
     auto levels =
@@ -274,22 +409,24 @@ void thread_block_run_destructors() {
     for (int round = 0; again && round < PTHREAD_DESTRUCTOR_ITERATIONS; ++round) {
         again = false;
         for (size_t level = 0; level < keys_per_level; ++level) {
-            for (size_t i = 0; levels[level] != nullptr && i < keys_per_level; ++i) {
-                KeyData& value = levels[level][i];
-                const Key& key = layout.keys[level * keys_per_level + i];
-                void* data = value.data;
+            KeyData* values = levels[level];
+            if (values == nullptr) continue;
+            for (KeyData* value = values; value != values + keys_per_level; ++value) {
+                void* data = value->data;
                 if (data == nullptr) continue;
-                value.data = nullptr;
-                if (value.seq != key.seq || key.destructor == nullptr) continue;
+                const Key& key = layout.keys[level * keys_per_level + size_t(value - values)];
+                value->data = nullptr;
+                if (value->seq != key.seq || key.destructor == nullptr) continue;
                 key.destructor(data);
                 again = true;
             }
         }
     }
     for (size_t level = 1; level < keys_per_level; ++level) {
-        free(levels[level]);
+        if (levels[level] != nullptr) free(levels[level]);
         levels[level] = nullptr;
     }
+    end_look_ups();
 }
 
 void thread_block_release_robust(void (*released)(void* mutex)) {
@@ -310,6 +447,20 @@ void thread_block_release_robust(void (*released)(void* mutex)) {
         }
     }
     head.list = &head;
+}
+
+pid_t* thread_block_tid(void* block) {
+    return &field<pid_t>(block, static_cast<ptrdiff_t>(layout.tid));
+}
+
+// Frames of C functions hang on the pointer before the one that was found.
+void* thread_block_cleanup(void* block) {
+    return block_at(block, static_cast<ptrdiff_t>(layout.cleanup - sizeof(void*)));
+}
+
+void thread_block_after_fork() {
+    auto* head = block_at(__builtin_thread_pointer(), static_cast<ptrdiff_t>(layout.robust));
+    sys::invoke(SYS_set_robust_list, head, sizeof(RobustHead));
 }
 
 bool thread_block_redirect_main_exit(void (*landing)()) {

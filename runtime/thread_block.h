@@ -30,10 +30,12 @@ namespace green {
 // threads in this process. Idempotent; before anything else here.
 const char* thread_block_prepare();
 
-// Bytes that a block needs, a multiple of its alignment (64 or more).
+// Bytes that a block needs, a multiple of its alignment; and that: 64, or more where a library has
+// a stricter thread-local variable, a page at most.
 size_t thread_block_size();
+size_t thread_block_alignment();
 
-// Makes a block for a new thread in `memory` (aligned to 64). `fresh`: the memory is all zeroes;
+// Makes a block for a new thread in `memory` (aligned so). `fresh`: the memory is all zeroes;
 // else it holds the block of a thread that has ended, or what a failure left. Returns the FS base,
 // or null without memory.
 void* thread_block_make(void* memory, bool fresh, pid_t tid);
@@ -50,9 +52,22 @@ void thread_block_end(void* block);
 void thread_block_start(void* resolver_state);
 constexpr size_t resolver_state_size = 568;
 
+// A look-up is under way on the calling thread, with this struct resolv_context of libc's. A thread
+// that is cancelled in one leaves it behind in libc's TLS, where the block's next thread would find
+// it: from the first call on it is known where.
+void thread_block_note_look_up(void* resolver_context);
+
+// Whether a thread has disabled its cancellation, or made it asynchronous: libc's own note, because
+// the functions inside libc that must not be left half-way disable it without a symbol.
+int* thread_block_cancel_word(void* block);
+bool thread_block_cancel_disabled(void* block);
+bool thread_block_cancel_asynchronous(void* block);
+// Disables it or not; returns whether it was.
+bool thread_block_disable_cancel(void* block, bool disabled);
+
 // The last things a thread does: its C++ thread_local destructors and those of
-// pthread_key_create(3); then robust mutexes that it still holds get their EOWNERDEAD mark
-// (pthread_mutexattr_setrobust(3)) and `released` is told each one's address.
+// pthread_key_create(3), what its look-ups keep; then robust mutexes that it still holds get their
+// EOWNERDEAD mark (pthread_mutexattr_setrobust(3)) and `released` is told each one's address.
 void thread_block_run_destructors();
 void thread_block_release_robust(void (*released)(void* mutex));
 
@@ -60,6 +75,16 @@ void thread_block_release_robust(void (*released)(void* mutex));
 // thread. This makes it continue in `landing` (which must not return) with the stack unwound.
 // Called on the main thread. False if the start-up frame was not found.
 bool thread_block_redirect_main_exit(void (*landing)());
+
+// Parts of a block that belong to what it executes: the thread's id, by which locks know their
+// owner, and the innermost cleanup frames (of pthread_cleanup_push(3), two kinds).
+pid_t* thread_block_tid(void* block);
+void* thread_block_cleanup(void* block);
+constexpr size_t thread_block_cleanup_size = 16;
+
+// After a clone(2) that is not libc's, in the child, on the caller's block: the robust list is the
+// parent's no longer.
+void thread_block_after_fork();
 
 // The address in `block` of a thread-local variable whose address for the caller is `mine`.
 template <class T>

@@ -29,6 +29,21 @@ bool read_stats(const char* value, void* to) {
     return true;
 }
 
+bool read_pool(const char* value, void* to) {
+    char* end = nullptr;
+    unsigned long size = strcmp(value, "off") == 0 ? 0 : strtoul(value, &end, 10);
+    constexpr unsigned long most = 1000000;
+    if (end != nullptr && (*end != '\0' || end == value || size == 0 || size > most)) return false;
+    *static_cast<unsigned*>(to) = static_cast<unsigned>(size);
+    return true;
+}
+
+bool read_worker(const char* value, void* to) {
+    if (strlen(value) >= sizeof config.worker) return false;
+    strcpy(static_cast<char*>(to), value);
+    return true;
+}
+
 bool read_size(const char* value, void* to) {
     char* end = nullptr;
     unsigned long size = strtoul(value, &end, 10);
@@ -46,17 +61,53 @@ bool read_size(const char* value, void* to) {
 }
 
 bool read_slice(const char* value, void* to) {
+    auto* slice = static_cast<unsigned long*>(to);
+    *slice = 0;
+    if (strcmp(value, "off") == 0) return true;
     char* end = nullptr;
-    unsigned long ms = strcmp(value, "off") == 0 ? 0 : strtoul(value, &end, 10);
-    constexpr unsigned long longest = 10000;
-    if (end != nullptr && (*end != '\0' || end == value || ms == 0 || ms > longest)) return false;
-    *static_cast<unsigned*>(to) = static_cast<unsigned>(ms);
-    return true;
+    unsigned long number = strtoul(value, &end, 10);
+    if (end == value) return false;
+    constexpr unsigned long microsecond = 1000, millisecond = 1000000;
+    constexpr unsigned long shortest = 20;  // microseconds: the handler needs some itself
+    bool short_one = strcmp(end, "us") == 0;
+    *slice = number * (short_one ? microsecond : millisecond);
+    if (short_one) return number >= shortest && number < 1000;
+    return *end == '\0' && number >= 1 && number <= 10000;
 }
 
 bool read_resolver(const char* value, void* to) {
-    (void)to;  // there is one resolver today: libc's, made cooperative
-    return strcmp(value, "auto") == 0 || strcmp(value, "libc") == 0;
+    constexpr struct {
+        const char* name;
+        Resolver resolver;
+    } known[] = {{"auto", Resolver::automatic},
+                 {"cares", Resolver::cares},
+                 {"libc", Resolver::libc},
+                 {"thread", Resolver::threads}};
+    for (const auto& one : known) {
+        if (strcmp(value, one.name) != 0) continue;
+        *static_cast<Resolver*>(to) = one.resolver;
+        return true;
+    }
+    return false;
+}
+
+bool read_accept(const char* value, void* to) {
+    constexpr const char* names[] = {"off", "clone", "fork", "check", "auto"};
+    for (const char* const& name : names) {
+        if (strcmp(value, name) != 0) continue;
+        *static_cast<AcceptMode*>(to) = static_cast<AcceptMode>(&name - names);
+        return true;
+    }
+    return false;
+}
+
+bool read_max_flows(const char* value, void* to) {
+    char* end = nullptr;
+    unsigned long flows = strtoul(value, &end, 10);
+    constexpr unsigned long most = 100000;
+    if (*end != '\0' || flows == 0 || flows > most) return false;
+    *static_cast<unsigned*>(to) = static_cast<unsigned>(flows);
+    return true;
 }
 
 struct Option {
@@ -70,11 +121,16 @@ const Option options[] = {
     {"GREEN", "on or off", read_switch, &config.enabled},
     {"GREEN_WARN", "0 or 1", read_switch, &config.warn},
     {"GREEN_STATS", "stderr or an absolute path", read_stats, &config.stats},
+    {"GREEN_POOL", "off or a number of threads up to 1000000", read_pool, &config.pool},
+    {"GREEN_WORKER", "what green --workers sets", read_worker, &config.worker},
     {"GREEN_STACK", "a size from 16K to 64G", read_size, &config.stack_size},
     {"GREEN_INHERIT", "0 or 1", read_switch, &config.inherit},
     {"GREEN_PREEMPT", "off or a number of milliseconds up to 10000", read_slice,
-     &config.preempt_ms},
-    {"GREEN_RESOLVER", "auto or libc", read_resolver, nullptr},
+     &config.preempt_slice},
+    {"GREEN_AUDIT", "0 or 1", read_switch, &config.audit},
+    {"GREEN_ACCEPT", "off, clone, fork, check or auto", read_accept, &config.accept},
+    {"GREEN_MAX_FLOWS", "a number from 1 to 100000", read_max_flows, &config.max_flows},
+    {"GREEN_RESOLVER", "auto, cares, libc or thread", read_resolver, &config.resolver},
 };
 
 // The value of NAME in an environment, or null; getenv(3) does not work yet when we are asked.

@@ -1,6 +1,9 @@
 // The settings: environment variables GREEN_*, in one table (shim/config.cpp).
 #pragma once
 
+#include "hooks/accept_modes.h"
+#include "hooks/resolver.h"
+
 namespace green {
 
 struct Config {
@@ -9,7 +12,13 @@ struct Config {
     char stats[4096] = "";         // GREEN_STATS: "stderr", or the absolute path of a file
     unsigned long stack_size = 0;  // GREEN_STACK: bytes, with K, M or G; 0: as libc says
     bool inherit = true;           // GREEN_INHERIT=0: programs that this one starts run natively
-    unsigned preempt_ms = 10;      // GREEN_PREEMPT: "off", or the slice in ms of CPU time
+    bool audit = false;            // GREEN_AUDIT=1: look for calls that got past the hooks
+    AcceptMode accept = AcceptMode::off;     // GREEN_ACCEPT: how a one-at-a-time server serves many
+    unsigned max_flows = 1024;               // GREEN_MAX_FLOWS: and how many at most
+    unsigned long preempt_slice = 10000000;  // GREEN_PREEMPT: "off", or the slice, in nanoseconds
+    Resolver resolver = Resolver::automatic;  // GREEN_RESOLVER
+    unsigned pool = 0;      // GREEN_POOL: how many threads of one creator run at a time
+    char worker[128] = "";  // GREEN_WORKER: how a worker reaches its supervisor
 };
 extern Config config;
 

@@ -10,10 +10,16 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "hooks/activate.h"
+#include "hooks/audit.h"
 #include "hooks/hook.h"
+#include "hooks/pool.h"
+#include "hooks/resolver.h"
 #include "runtime/loop.h"
+#include "runtime/offload.h"
 #include "shim/config.h"
 #include "shim/redirect.h"
+#include "shim/symbol.h"
 
 namespace green {
 
@@ -29,51 +35,37 @@ class Text {
         if (n > 0) size_ += static_cast<size_t>(n);
         if (size_ > sizeof text_ - 1) size_ = sizeof text_ - 1;
     }
+    void clear() { size_ = 0; }
     void write_to(int fd) const { sys::invoke(SYS_write, fd, text_, size_); }
 
   private:
-    char text_[8192];
+    char text_[32768];
     size_t size_ = 0;
 };
 
-struct DirectoryEntry {
-    uint64_t inode, offset;
-    uint16_t length;
-    unsigned char type;
-    char name[1];
-};
-
-// Kernel threads of this process, without opendir: nothing here may depend on the program's state.
-int kernel_threads() {
-    long fd =
-        sys::invoke(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    int count = 0;
-    alignas(8) char buffer[4096];
-    for (long n; (n = sys::invoke(SYS_getdents64, fd, buffer, sizeof buffer)) > 0;) {
-        for (long at = 0; at < n;) {
-            auto* entry = reinterpret_cast<DirectoryEntry*>(buffer + at);
-            count += entry->name[0] != '.' ? 1 : 0;
-            at += entry->length;
-        }
-    }
-    sys::invoke(SYS_close, fd);
-    return count;
-}
+// Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
+int stats_fd = -1;
 
 uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 
 // The counters, told twice: by key for programs, by name for people.
 template <class Act>
 void for_each_counter(Act act) {
-    act("kernel_threads", "kernel threads", static_cast<uint64_t>(kernel_threads()));
+    act("kernel_threads", "kernel threads", static_cast<uint64_t>(sys::kernel_threads()));
     act("threads_made", "green threads made", stats.threads_made);
     act("threads_peak", "most alive at once", stats.threads_peak);
+    act("threads_alive", "alive at the end", stats.threads_alive);
+    act("stacks", "stacks in use at the end", stats.stacks);
+    if (pool_size != 0) act("pool_waits", "waited to begin (GREEN_POOL)", stats.pool_waits);
     act("switches", "switches", stats.switches);
     act("parks_fd", "waits for a descriptor", parks(Park::fd));
     act("parks_addr", "waits for another thread", parks(Park::address));
     act("parks_sleep", "sleeps", parks(Park::sleep));
     act("offloaded", "calls on helper threads", stats.offloaded);
+    act("uncached_reads", "of them, reads of uncached files", stats.uncached_reads);
+    act("dns_questions", "questions to name servers", stats.dns_questions);
+    act("dns_shared", "questions asked together", stats.dns_shared);
+    act("dns_by_libc", "name server talks left to libc", stats.dns_by_libc);
     act("preemptions", "preemptions", stats.preemptions);
     act("loop_polls", "polls of the kernel", stats.loop_polls);
     act("missed_events", "events missed and found later", stats.missed_events);
@@ -87,15 +79,77 @@ void for_each_native_call(Act act) {
     }
 }
 
+template <class Act>
+void for_each_surprise(Act act) {
+    for (const Surprise& s : surprises) {
+        if (s.call != nullptr) act(s);
+    }
+}
+
+// "CALL WHERE < CALLER"; without the caller where the instruction is the caller's own.
+void describe_surprise(const Surprise& s, char* text, size_t size) {
+    char where[256], caller[256] = "";
+    describe_address(s.frames[0], where, sizeof where);
+    bool by_itself = s.caller == nullptr || s.caller == s.frames[0];
+    if (!by_itself) describe_address(s.caller, caller, sizeof caller);
+    snprintf(text, size, "%s %s%s%s", s.call, where, by_itself ? "" : " < ", caller);
+}
+
+// Within a system call of the program: nothing here may wait.
+void tell_surprise(const Surprise& s) {
+    char one[600], line[700];
+    describe_surprise(s, one, sizeof one);
+    int size = snprintf(line, sizeof line, "libgreen: audit: process %ld: %s\n",
+                        sys::invoke(SYS_getpid), one);
+    sys::invoke(SYS_write, stats_fd >= 0 ? stats_fd : 2, line, size);
+}
+
+void add_audit_lines(Text* text) {
+    text->add("audited %llu\n", static_cast<unsigned long long>(audited_calls));
+    for_each_surprise([&](const Surprise& s) {
+        char one[600];
+        describe_surprise(s, one, sizeof one);
+        text->add("audit %s %llu\n", one, static_cast<unsigned long long>(s.count));
+    });
+    if (surprises_left_out != 0) {
+        text->add("audit others %llu\n", static_cast<unsigned long long>(surprises_left_out));
+    }
+}
+
+void add_audit_table(Text* text) {
+    int kinds = 0;
+    for_each_surprise([&](const Surprise&) { ++kinds; });
+    text->add("libgreen: audit of %s, process %ld: %llu system calls from outside the library",
+              program_invocation_short_name, sys::invoke(SYS_getpid),
+              static_cast<unsigned long long>(audited_calls));
+    text->add(kinds == 0 ? ", none that could wait while another thread lived\n"
+                         : "; these could wait while another thread lived:\n");
+    for_each_surprise([&](const Surprise& s) {
+        text->add("%10llu  %-16s", static_cast<unsigned long long>(s.count), s.call);
+        for (const void* frame : s.frames) {
+            char where[512];
+            if (frame == nullptr) break;
+            describe_address(frame, where, sizeof where);
+            text->add("%s%s\n",
+                      frame == s.frames[0] ? "in  " : "                            from  ", where);
+        }
+    });
+    if (surprises_left_out != 0) {
+        text->add("%10llu  others\n", static_cast<unsigned long long>(surprises_left_out));
+    }
+}
+
 void add_lines(Text* text) {
     text->add("program %s\npid %ld\nactive %d\n", program_invocation_short_name,
               sys::invoke(SYS_getpid), stats.threads_made > 0 ? 1 : 0);
     for_each_counter([&](const char* key, const char*, uint64_t value) {
         text->add("%s %llu\n", key, static_cast<unsigned long long>(value));
     });
+    text->add("resolver %s\nresolver_reason %s\n", resolver_name(), resolver_reason());
     for_each_native_call([&](const char* name, uint64_t count) {
         text->add("native %s %llu\n", name, static_cast<unsigned long long>(count));
     });
+    if (audited) add_audit_lines(text);
     text->add("\n");
 }
 
@@ -109,28 +163,29 @@ void add_table(Text* text) {
     for_each_counter([&](const char*, const char* name, uint64_t value) {
         text->add("  %-36s %12llu\n", name, static_cast<unsigned long long>(value));
     });
+    text->add("  resolver: %s (%s)\n", resolver_name(), resolver_reason());
     for_each_native_call([&](const char* name, uint64_t count) {
         text->add("  handled natively: %-18s %12llu\n", name,
                   static_cast<unsigned long long>(count));
     });
 }
 
-// Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
-int stats_fd = -1;
-
 }  // namespace
 
 void report_prepare() {
-    if (strcmp(config.stats, "stderr") != 0) return;
+    if (config.stats[0] == '/' || (config.stats[0] == '\0' && !config.audit)) return;
+    on_new_surprise = tell_surprise;
     stats_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
 }
 
 void report() {
-    if (config.stats[0] == '\0') return;
+    if ((config.stats[0] == '\0' && !audited) || sandboxed) return;
+    offload_retire();
     static Text text;
-    text = Text{};
+    text.clear();
     if (config.stats[0] != '/') {
-        add_table(&text);
+        if (config.stats[0] != '\0') add_table(&text);
+        if (audited) add_audit_table(&text);
         text.write_to(stats_fd >= 0 ? stats_fd : 2);
         return;
     }

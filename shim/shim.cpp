@@ -9,12 +9,18 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "hooks/accept_check.h"
+#include "hooks/accept_fork.h"
 #include "hooks/activate.h"
+#include "hooks/audit.h"
 #include "hooks/hooks.h"
+#include "hooks/pool.h"
 #include "hooks/preempt.h"
+#include "hooks/worker.h"
 #include "shim/config.h"
 #include "shim/redirect.h"
 #include "shim/report.h"
+#include "shim/sanitizer.h"
 
 namespace green {
 
@@ -67,18 +73,27 @@ const char* missing_original() {
 pid_t started_as = 0;
 
 void report_at_quick_exit() {
+    fork_end_spare();
+    if (accept_mode == AcceptMode::check) check_report();
     if (sys::invoke(SYS_getpid) == started_as) report();
 }
 
 // glibc gives constructors main's arguments; its own environment is not set up yet.
-__attribute__((constructor)) void start(int, char**, char** environment) {
+__attribute__((constructor)) void start(int, char** arguments, char** environment) {
+    leave_sanitized_program(arguments, environment);
     config_read(environment);
     report_prepare();
     resolve_originals();
     enabled = config.enabled;
+    pool_size = config.pool;
+    worker_channel = config.worker;
     warnings = config.warn;
     default_stack_size = config.stack_size;
-    preempt_slice_ms = config.preempt_ms;
+    preempt_slice = config.preempt_slice;
+    audit_wanted = config.audit;
+    accept_mode = config.accept;
+    max_flows = config.max_flows;
+    resolver = config.resolver;
     on_first_activation = first_thread;
     on_quick_exit = report_at_quick_exit;
     started_as = static_cast<pid_t>(sys::invoke(SYS_getpid));
@@ -86,7 +101,11 @@ __attribute__((constructor)) void start(int, char**, char** environment) {
     if (missing_original() != nullptr) refuse("the C library is older than 2.34");
 }
 
-__attribute__((destructor)) void stop() { report(); }
+__attribute__((destructor)) void stop() {
+    fork_end_spare();
+    if (accept_mode == AcceptMode::check) check_report();
+    report();
+}
 
 }  // namespace
 

@@ -1,0 +1,405 @@
+// Who waits at which listener, and when a copy takes over: see accept_modes.h.
+//
+// For each listener there is an acceptor, a green thread of our own. It waits for a connection
+// while no flow does, lets everybody who is runnable go first (one of them may be on its way to
+// accept), and then starts the copy. `waiting` is the flow that found nothing at the listener and
+// has not accepted since: it is trusted to come back, also while it does something else in between.
+
+#include "hooks/accept_modes.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include "hooks/accept_check.h"
+#include "hooks/accept_fork.h"
+#include "hooks/accept_shape.h"
+#include "hooks/activate.h"
+#include "hooks/signal.h"
+#include "hooks/wait.h"
+#include "hooks/worker.h"
+#include "runtime/slice.h"
+
+namespace green {
+
+AcceptMode accept_mode = AcceptMode::off;
+unsigned max_flows = 1024;
+
+namespace {
+
+struct Listener {
+    int fd = -1;  // -1: a free place
+    uint32_t generation = 0;
+    Thread* waiting = nullptr;
+    uint64_t set = 0;  // what else it waits for, as a hash
+    Snapshot snapshot;
+    bool left_copy = false;
+    Thread* acceptor = nullptr;
+};
+constexpr int most_listeners = 16;
+Listener listeners[most_listeners];
+
+// Listeners that are waited for by way of an epoll set.
+struct Member {
+    int set;
+    uint32_t set_generation;
+    Listener* listener;
+};
+constexpr int most_members = 32;
+Member members[most_members];
+int member_count = 0;
+
+unsigned flows = 1;
+bool began = false;  // a copy was left, at any listener
+bool clones_made = false;
+bool not_needed = false;  // no more copies; the mode is off when there is only one flow
+
+uint32_t generation_of(int fd) {
+    FdState* s = fd_state(fd);
+    return s == nullptr ? 0 : s->generation;
+}
+
+bool is_open(const Listener& l) { return l.fd >= 0 && generation_of(l.fd) == l.generation; }
+
+Listener* find(int fd) {
+    for (Listener& l : listeners) {
+        if (l.fd == fd && is_open(l)) return &l;
+    }
+    return nullptr;
+}
+
+void wake_acceptors() {
+    for (Listener& l : listeners) {
+        if (l.acceptor != nullptr) wake_address(&l);
+    }
+}
+
+void no_longer_waits(Thread* t) {
+    for (Listener& l : listeners) {
+        if (l.waiting == t) l.waiting = nullptr;
+    }
+}
+
+bool may_start_copy(const Listener& l) {
+    if (l.waiting != nullptr || !l.left_copy) return false;
+    return accept_mode == AcceptMode::fork ? fork_may_go(max_flows) : flows < max_flows;
+}
+
+void start_copy(Listener* l) {
+    if (accept_mode == AcceptMode::fork) return fork_go();
+    Thread* t = slice_resume(l->snapshot);
+    if (t == nullptr) {  // no memory: perhaps later
+        park(Park::sleep, sys::after(100 * sys::millisecond));
+        return;
+    }
+    l->waiting = t;
+    ++flows;
+    clones_made = true;
+    signals_thread_begins(t);
+    thread_start(t);
+}
+
+void run_acceptor(Thread* me) {
+    auto* l = static_cast<Listener*>(me->argument);
+    for (;;) {
+        if (!is_open(*l)) {
+            l->fd = -1;
+            l->left_copy = false;
+            snapshot_drop(&l->snapshot);
+            wait_address(l);
+        } else if (!may_start_copy(*l)) {
+            wait_address(l);
+        } else if (!ready_now(l->fd, EPOLLIN)) {
+            wait_fd(l->fd, EPOLLIN);
+        } else {
+            // One that makes threads comes back at once, but may have to wait for a thread's start.
+            constexpr uint64_t soon = 20 * sys::millisecond;
+            if (shape_is_in_doubt()) park(Park::sleep, sys::after(soon));
+            yield();
+            if (is_open(*l) && may_start_copy(*l) && ready_now(l->fd, EPOLLIN)) start_copy(l);
+        }
+    }
+}
+
+bool start_acceptor(Listener* l) {
+    if (l->acceptor == nullptr) {
+        ThreadOptions options;
+        options.stack_size = 65536;
+        l->acceptor = thread_make(options, run_acceptor);
+        if (l->acceptor == nullptr) return false;
+        l->acceptor->argument = l;
+        l->acceptor->blocked = ~uint64_t{0};
+        run_queue_add(l->acceptor);
+    } else {
+        wake_address(l);
+    }
+    return true;
+}
+
+bool any_open() {
+    bool open = false;
+    for (const Listener& l : listeners) open = open || is_open(l);
+    return open;
+}
+
+// The listener behind a number, if it is one that the program goes round: not one that it made
+// while it served a connection (the data connections of FTP), which is used once.
+Listener* adopt(int fd) {
+    Listener* l = find(fd);
+    if (l != nullptr || (began && any_open()) || fork_is_copy()) return l;
+    FdState* s = fd_state(fd);
+    if (s == nullptr || fd_learn(fd, s) != 0 || s->kind != FdKind::socket) return nullptr;
+    for (Listener& free : listeners) {
+        if (is_open(free)) continue;
+        free.fd = fd;
+        free.generation = s->generation;
+        free.waiting = nullptr;
+        free.left_copy = false;
+        return start_acceptor(&free) ? &free : nullptr;
+    }
+    return nullptr;
+}
+
+// Whether the caller runs on the program's own stack, as a flow or as what becomes the first one.
+bool is_flow() {
+    if (accept_mode == AcceptMode::fork) return self->slot.base == nullptr;
+    if (self->slice != nullptr) return true;
+    if (!slices_start()) return false;
+    static bool known = false;
+    if (!known) {
+        // C++ exceptions in flight (the C++ ABI's __cxa_eh_globals: a pointer and a counter).
+        auto globals = reinterpret_cast<void* (*)()>(dlsym(RTLD_DEFAULT, "__cxa_get_globals"));
+        if (globals != nullptr) slice_add_state(globals(), 2 * sizeof(void*));
+        known = true;
+    }
+    flows = 1;
+    return true;
+}
+
+// This process is a copy now: it has listeners, but starts nothing of its own at them.
+void become_copy() {
+    began = false;
+    for (Listener& l : listeners) {
+        if (l.acceptor != nullptr) thread_release(l.acceptor);
+        if (l.fd < 0) continue;
+        int fd = l.fd;
+        l = {};
+        l.fd = fd;
+        if (FdState* s = fd_state(fd)) fd_learn(fd, s);
+        l.generation = generation_of(fd);
+    }
+}
+
+// Leaves a copy of the caller behind, which stands where the caller stands.
+void leave_copy(Listener* l, long connection, bool* copied) {
+    began = true;
+    *copied = false;
+    shape_accepted(l->fd, static_cast<int>(connection));
+    if (not_needed) return;
+    bool left;
+    if (accept_mode == AcceptMode::fork) {
+        fork_on_change = wake_acceptors;
+        left = fork_leave_spare(l->fd, static_cast<int>(connection), copied);
+        if (*copied) return become_copy();
+        for (Listener& other : listeners) other.left_copy = false;  // there is one spare
+    } else {
+        left = slice_take(&l->snapshot, copied);
+        if (*copied) return;
+    }
+    l->left_copy = left;
+    wake_acceptors();
+}
+
+// Whether the caller, who is at the listener, is one too many.
+bool is_superfluous(const Listener& l) {
+    if (fork_is_copy()) return began;
+    return l.waiting != nullptr && l.waiting != self;
+}
+
+Listener* listener_behind(int fd) {
+    if (Listener* l = find(fd)) return l;
+    for (int i = 0; i < member_count; ++i) {
+        const Member& m = members[i];
+        if (m.set == fd && m.set_generation == generation_of(fd) && is_open(*m.listener)) {
+            return m.listener;
+        }
+    }
+    return nullptr;
+}
+
+void note_member(int set, int fd) {
+    if (self == nullptr) return;
+    Listener* l = find(fd);
+    if (l == nullptr || fd_state(set) == nullptr || fd_learn(set, fd_state(set)) != 0) return;
+    Member m = {set, generation_of(set), l};
+    for (int i = 0; i < member_count; ++i) {
+        bool stale = members[i].set_generation != generation_of(members[i].set);
+        bool same = members[i].set == set && members[i].listener == l;
+        if (stale || same) {
+            members[i] = m;
+            return;
+        }
+    }
+    if (member_count < most_members) members[member_count++] = m;
+}
+
+}  // namespace
+
+bool is_active_mode() {
+    return accept_mode == AcceptMode::clone || accept_mode == AcceptMode::fork;
+}
+
+bool connections_have_shared_memory() { return clones_made; }
+
+bool flow_ends(Thread* t) {
+    if (t->slice == nullptr) return false;
+    t->detached = true;
+    no_longer_waits(t);
+    --flows;
+    if (not_needed && flows <= 1) accept_mode = AcceptMode::off;
+    wake_acceptors();
+    return flows > 0;
+}
+
+void end_flow() {
+    if (fork_is_copy()) fork_end();
+    flow_ends(self);
+    signals_thread_ends(self);
+    thread_finish();
+}
+
+void settle_connections() {
+    if (accept_mode == AcceptMode::fork && self->slot.base == nullptr) fork_settle();
+}
+
+bool comes_back_in_vain(FdWait* waits, unsigned count) {
+    if (self->slice == nullptr && (self->slot.base != nullptr || !any_open())) return false;
+    uint64_t set = count;
+    bool only_listeners = true, any = false, waited_for = true;
+    for (unsigned i = 0; i < count; ++i) {
+        if (waits[i].fd < 0) continue;
+        constexpr uint64_t prime = 1099511628211U;
+        set = (set ^ static_cast<uint64_t>(waits[i].fd) ^ uint64_t{waits[i].events} << 32) * prime;
+        Listener* l = listener_behind(waits[i].fd);
+        only_listeners = only_listeners && l != nullptr;
+        any = any || l != nullptr;
+    }
+    if (!any || !is_flow()) return false;
+    if (fork_is_copy()) return only_listeners;
+    if (accept_mode == AcceptMode::fork) fork_drop_spare();
+    for (unsigned i = 0; i < count; ++i) {
+        Listener* l = waits[i].fd < 0 ? nullptr : listener_behind(waits[i].fd);
+        if (l == nullptr) continue;
+        if (l->waiting == nullptr || l->waiting == self) {
+            l->waiting = self;
+            l->set = set;
+            waited_for = false;
+        } else if (!only_listeners && l->set != set) {
+            waited_for = false;
+        }
+    }
+    return waited_for;
+}
+
+void accept_mode_is_not_needed(const char* why) {
+    if (accept_mode == AcceptMode::check) return check_needs_no_mode(why);
+    if (accept_mode == AcceptMode::off || not_needed || fork_is_copy()) return;
+    if (warnings) {
+        constexpr const char* names[] = {"off", "clone", "fork", "check", "auto"};
+        dprintf(2, "libgreen: --accept=%s is off from now on: the program %s\n",
+                names[static_cast<int>(accept_mode)], why);
+    }
+    not_needed = true;
+    if (accept_mode == AcceptMode::fork) fork_end_spare();
+    for (Listener& l : listeners) l.left_copy = false;
+    if (accept_mode != AcceptMode::clone || flows == 1) accept_mode = AcceptMode::off;
+}
+
+// Natively, and looked at. In automatic mode true: enough was seen, and the mode is now another.
+bool accept_observed(int listener, long connection, const void* frame) {
+    if (connection < 0 || sys::invoke(SYS_gettid) != sys::invoke(SYS_getpid)) return false;
+    shape_accepted(listener, static_cast<int>(connection));
+    check_accepted(static_cast<int>(connection), frame);
+    if (accept_mode != AcceptMode::automatic || !check_is_done()) return false;
+    if (const char* why = check_finds_no_need()) {
+        accept_mode_is_not_needed(why);
+        return false;
+    }
+    bool safe = check_finds_clone_safe();
+    accept_mode = safe ? AcceptMode::clone : AcceptMode::fork;
+    if (!warnings) return true;
+    dprintf(2, "libgreen: --accept=auto chose %s: %s\n", safe ? "clone" : "fork", check_reason());
+    return true;
+}
+
+long accept_in_mode(int fd, sockaddr* address, socklen_t* size, int flags, AcceptCall call) {
+    bool tells_peer = address != nullptr && size != nullptr;
+    socklen_t room = tells_peer ? *size : 0;
+    long observed = -1;
+    if (!is_active_mode()) {
+        observed = self == nullptr ? accept_natively(fd, address, size, flags)
+                                   : call(fd, address, size, flags);
+        if (!accept_observed(fd, observed, __builtin_frame_address(0))) return observed;
+    }
+    bool native = self == nullptr && !activate();
+    Listener* l = !native && is_flow() ? adopt(fd) : nullptr;
+    if (l == nullptr) {
+        if (observed >= 0) return observed;
+        if (native) return accept_natively(fd, address, size, flags);
+        return call(fd, address, size, flags);
+    }
+    if (observed >= 0) {
+        bool copied;
+        leave_copy(l, observed, &copied);
+        if (!copied) return observed;
+        if (tells_peer) *size = room;
+    }
+    for (;;) {
+        shape_comes_back(fd);
+        if (is_superfluous(*l)) end_flow();
+        l->waiting = self;
+        // A spare at another listener stays: what select(2) had told of this one may be taken by
+        // now, and then nobody else would serve that one.
+        bool drop = accept_mode == AcceptMode::fork && !fork_is_copy() && l->left_copy;
+        if (drop) fork_drop_spare();
+        long r = call(fd, address, size, flags);
+        if (r < 0) return r;
+        no_longer_waits(self);
+        bool copied;
+        leave_copy(l, r, &copied);
+        if (!copied) return r;
+        if (tells_peer) *size = room;  // as it was before the first call
+    }
+}
+
+void accept_modes_after_fork_in_child() {
+    for (Listener& l : listeners) {
+        if (l.acceptor != nullptr) thread_release(l.acceptor);
+        snapshot_drop(&l.snapshot);
+        l = {};
+    }
+    fork_forget();
+    check_forget();
+    shape_forget();
+    if (not_needed) accept_mode = AcceptMode::off;
+    member_count = 0;
+    flows = 1;
+    began = false;
+}
+
+void flow_listens(int fd) {
+    if (accept_mode == AcceptMode::check) check_listens();
+    if (is_active_mode() && activate()) adopt(fd);
+}
+
+}  // namespace green
+
+using namespace green;
+
+HOOK(int, epoll_ctl, (int set, int operation, int fd, epoll_event* event), redirected) {
+    long r = sys::invoke(SYS_epoll_ctl, set, operation, fd, event);
+    if (r == 0 && accept_mode != AcceptMode::off && operation == EPOLL_CTL_ADD) {
+        if (is_active_mode()) note_member(set, fd);
+        shape_sees_member(set, fd);
+    }
+    return static_cast<int>(result(r));
+}

@@ -1,0 +1,26 @@
+// Signals that are pending for a thread or for the process, queued as the kernel does it: the
+// lowest number comes first, of one number the oldest, and a standard signal is there once. Takes
+// memory from mmap(2), about as much as RLIMIT_SIGPENDING allows. To be called with no signal
+// handler that does so too: by hooks and by the loop.
+#pragma once
+
+#include <signal.h>
+#include <stdint.h>
+
+namespace green {
+
+// A set of signals as the kernel has it: one bit per signal, from bit 0.
+using Mask = uint64_t;
+inline Mask bit(int signal) { return Mask{1} << (signal - 1); }
+
+struct QueuedSignal;  // an empty queue is a null pointer
+
+// False if there is no room.
+bool queue_signal(QueuedSignal** queue, const siginfo_t& info);
+
+// Takes the first one that `allowed` has, if there is one.
+bool dequeue_signal(QueuedSignal** queue, Mask allowed, siginfo_t* info);
+
+Mask queued_signals(const QueuedSignal* queue);
+
+}  // namespace green
