@@ -175,8 +175,8 @@ class Program:
 class Server(Program):
     """A server of tests/bench: its first line of output is "port N"."""
 
-    def __init__(self, argv, library=None, cpus=None):
-        super().__init__(argv, library, cpus)
+    def __init__(self, argv, library=None, cpus=None, environment=None):
+        super().__init__(argv, library, cpus, environment)
         self.green = library is not None
         try:
             line = self.readline(10)

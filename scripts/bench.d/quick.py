@@ -1,0 +1,125 @@
+"""What noise can't touch: counts of instructions, of system calls and of bytes, each with a bound
+about 15 % above what was found when it was written down. A change that makes one of them worse has
+to say so here.
+
+Instructions are counted by tests/bench/steps.c, in the green process only; counts at two numbers of
+turns are subtracted, so that what comes before and after does not matter.
+"""
+
+import re
+import shutil
+import subprocess
+
+import measure
+from benchlib import number
+from measure import Skipped
+
+# What is counted: how, with which arguments, and the most it may be.
+CHECKS = (
+    ("system calls per request, echo, 1 connection", "calls", ("echo", 1), 3.4),
+    ("system calls per request, echo, 100 connections", "calls", ("echo", 100), 2.5),
+    ("system calls per request, HTTP, 100 connections", "calls", ("http", 100), 2.5),
+    ("system calls per start of a program, more than native", "start", (), 30),
+    ("instructions per sched_yield to another thread", "turns", ("yield",), 185),
+    ("instructions per park, semaphore", "turns", ("sem",), 415),
+    ("instructions per park, condition variable", "turns", ("cond",), 440),
+    ("instructions per park, socketpair", "turns", ("socketpair",), 1005),
+    ("instructions per park, pipe", "turns", ("pipe",), 960),
+    ("instructions per pthread_create and join", "turns", ("create",), 5800),
+    ("instructions per uncontended lock and unlock", "call", ("mutex", "--threads"), 55),
+    # The worst is socket(2) and close(2) of it, which note whose the descriptor is.
+    ("instructions per dormant call, more than native", "tax", (), 118),
+    ("KiB per parked thread, 64 KiB stacks", "parked", (64,), 9.5),
+    ("KiB per parked thread, default stacks", "parked", (0,), 13.5),
+)
+
+
+class Quick:
+    def __init__(self, options, style):
+        self.options, self.style = options, style
+        self.measure = measure.Measure(options, print)
+
+    # Each returns the number, and a word to it if there is one.
+
+    def calls(self, protocol, connections):
+        self.need("strace")
+        return self.measure.system_calls(protocol, connections, 2000, "green")["calls"], ""
+
+    def start(self):
+        self.need("strace")
+
+        def count(words):
+            strace = ["strace", "-c", "-f", "-U", "calls,name", "-o", "/dev/stdout"]
+            done = subprocess.run([*strace, *words, "/bin/true"], text=True, capture_output=True,
+                                  check=False)
+            found = re.search(r"^\s*(\d+)\s+total", done.stdout, re.MULTILINE)
+            if not found:
+                raise Skipped(f"strace: {done.stderr.strip()}")
+            return int(found[1])
+
+        return count(["-E", f"LD_PRELOAD={self.options.library}"]) - count([]), ""
+
+    def turns(self, name):
+        few, many = (5, 15) if name == "create" else (10, 40)
+        (first, done), (second, more) = (self.switch(name, turns) for turns in (few, many))
+        return (second - first) / (more - done), ""
+
+    def switch(self, name, turns):
+        steps, output = self.steps(["switch", name, f"x{turns}"], green=True)
+        return steps, int(output.split()[1])
+
+    def call(self, name, *arguments, green=True):
+        few, many = (self.steps(["calls", *arguments, "--count", turns, name], green)[0]
+                     for turns in (10, 30))
+        return (many - few) / 20, ""
+
+    def tax(self):
+        found = {name: self.call(name)[0] - self.call(name, green=False)[0]
+                 for name in self.measure.listed("calls")}
+        worst = max(found, key=found.get)
+        return found[worst], worst
+
+    def parked(self, stack):
+        found = []
+        for count in (500, 4500):
+            with self.measure.parked_threads(count, "green", ["--stack", stack]) as program:
+                found.append(program.status_kib("VmRSS") + program.status_kib("VmPTE"))
+        return (found[1] - found[0]) / 4000, ""
+
+    # What they need
+
+    @staticmethod
+    def need(program):
+        if not shutil.which(program):
+            raise Skipped(f"no {program} here")
+
+    def steps(self, words, green):
+        """Slowed down like this, a thread would use its time slice up at every other call."""
+        words = [self.options.programs / words[0], *words[1:]]
+        if green:
+            words = ["/usr/bin/env", "GREEN_PREEMPT=off", f"LD_PRELOAD={self.options.library}",
+                     *words]
+        done = subprocess.run([str(word) for word in (self.options.programs / "steps", *words)],
+                              text=True, capture_output=True, check=False, timeout=60)
+        found = re.search(r"^instructions (\d+)$", done.stderr, re.MULTILINE)
+        if found:
+            return int(found[1]), done.stdout
+        if "ptrace: Operation not permitted" in done.stderr:
+            raise Skipped("ptrace(2) is not permitted here")
+        raise measure.Failed(f"{words[-3]}: {done.stderr.strip()}")
+
+    def run(self):
+        """Whether nothing is worse than it may be."""
+        good = True
+        for what, check, arguments, bound in CHECKS:
+            try:
+                value, word = getattr(self, check)(*arguments)
+            except Skipped as reason:
+                print(f"  {what:56} not checked: {reason}")
+                continue
+            fine = value <= bound
+            good = good and fine
+            verdict = self.style.green("yes") if fine else self.style.red("NO")
+            print(f"  {what:56}{number(value):>8}  ≤ {number(bound):>6}  {verdict}"
+                  f"{f'  ({word})' if word else ''}", flush=True)
+        return good
