@@ -4,24 +4,15 @@
 //
 //     http_threads [--port N] [--stack KIB]
 //
-//     GET /sleep/MS    answers "slept MS" after MS milliseconds of nanosleep
-//     GET /bytes/N     answers N letters, a to z over and over
-//     anything else    404
-//
-// Nothing in an answer changes from one request to the next (no Date header), so a client can
-// compare whole answers.
+// It answers what http.h says.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <strings.h>
 
-#include "common.h"
-
-enum { kRequest = 8192, kMostBytes = 64 << 20, kLongestSleep = 600000 };
+#include "http.h"
 
 static bool put_all(int fd, const char* bytes, size_t size) {
     while (size > 0) {
@@ -36,9 +27,7 @@ static bool put_all(int fd, const char* bytes, size_t size) {
 
 static bool answer(int fd, const char* status, const char* body, size_t size, bool keep) {
     char small[1024];
-    int head = snprintf(small, sizeof small,
-                        "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n",
-                        status, size, keep ? "" : "Connection: close\r\n");
+    int head = write_head(small, sizeof small, status, size, keep);
     if ((size_t)head + size <= sizeof small) {  // one write, one packet
         memcpy(small + head, body, size);
         return put_all(fd, small, (size_t)head + size);
@@ -58,44 +47,44 @@ static bool answer_bytes(int fd, size_t size, bool keep) {
     char little[512];
     char* body = size <= sizeof little ? little : malloc(size);
     if (!body) return answer(fd, "503 Service Unavailable", "", 0, keep);
-    for (size_t i = 0; i < size; i++) body[i] = (char)('a' + i % 26);
+    write_letters(body, size);
     bool done = answer(fd, "200 OK", body, size, keep);
     if (body != little) free(body);
     return done;
 }
 
-static bool answer_request(int fd, const char* request, bool keep) {
-    char path[256];
-    long number;
-    if (sscanf(request, "GET %255s HTTP/", path) != 1)
-        return answer(fd, "400 Bad Request", "", 0, false) && false;
-    if (sscanf(path, "/sleep/%ld", &number) == 1 && number >= 0 && number <= kLongestSleep)
-        return answer_sleep(fd, number, keep);
-    if (sscanf(path, "/bytes/%ld", &number) == 1 && number >= 0 && number <= kMostBytes)
-        return answer_bytes(fd, (size_t)number, keep);
-    return answer(fd, "404 Not Found", "not found\n", 10, keep);
+static bool answer_request(int fd, const Request* request) {
+    switch (request->what) {
+        case kSleep:
+            return answer_sleep(fd, request->number, request->keep);
+        case kBytes:
+            return answer_bytes(fd, (size_t)request->number, request->keep);
+        case kUnknown:
+            return answer(fd, "404 Not Found", "not found\n", 10, request->keep);
+        case kBad:
+            break;
+    }
+    return answer(fd, "400 Bad Request", "", 0, false);
 }
 
 static void* serve(void* argument) {
     int fd = (int)(intptr_t)argument;
-    char request[kRequest + 1];
+    char text[kRequest + 1];
     size_t have = 0;
-    for (bool keep = true; keep;) {
-        request[have] = 0;
-        char* end = strstr(request, "\r\n\r\n");
-        if (!end) {
+    for (Request request = {.keep = true}; request.keep;) {
+        text[have] = 0;
+        size_t length = read_request(text, &request);
+        if (length == 0) {
             if (have == kRequest) break;
-            ssize_t n = read(fd, request + have, kRequest - have);
+            ssize_t n = read(fd, text + have, kRequest - have);
             if (n < 0 && errno == EINTR) continue;
             if (n <= 0) break;
             have += (size_t)n;
             continue;
         }
-        end[2] = 0;
-        keep = !strcasestr(request, "\r\nConnection: close\r\n") && !strstr(request, " HTTP/1.0\r");
-        if (!answer_request(fd, request, keep)) break;
-        have -= (size_t)(end + 4 - request);  // a pipelined request may follow
-        memmove(request, end + 4, have);
+        if (!answer_request(fd, &request)) break;
+        have -= length;  // a pipelined request may follow
+        memmove(text, text + length, have);
     }
     close(fd);
     return NULL;

@@ -2,7 +2,7 @@
 // request, wait for the whole answer, compare every byte, the next request). One thread on epoll.
 //
 //     load --port P [--connections N] [--active D] [--size BYTES | --http PATH]
-//          [--seconds S | --requests R] [--warmup S] [--server-pid PID] [--hold]
+//          [--seconds S | --requests R] [--warmup S] [--server-pid PID] [--hold] [--once]
 //
 // Without --http the server is taken for an echo server. The messages are cut out of one table of
 // pseudo-random bytes, at a place which depends on the connection and the number of the request:
@@ -13,6 +13,8 @@
 // queue overflows, and everything is warm when the clock starts. They end with a reset
 // (SO_LINGER 0), so that thousands of them leave no TIME_WAIT behind. Requests under way at the end
 // of the measured time are waited for, so a lost answer is an error and not just a lower number.
+//
+// --once makes a new connection for every request, and closes it after the answer.
 //
 // --hold prints "ready" when all connections are open, starts at a line on stdin, and keeps them
 // open after the result until stdin ends: time to look at the server, or to attach a tracer.
@@ -48,6 +50,7 @@ static size_t connection_count = 1, active_count;
 
 static char *table, *http_request, *http_answer;
 static size_t request_size = 64, answer_size;
+static bool once;
 
 // What the loop is doing: go_on makes an answered connection ask again.
 static bool go_on, counting;
@@ -112,6 +115,23 @@ static const char* answer_of(const Connection* c) {
 
 // One connection
 
+static int open_connection(void) {
+    struct sockaddr_in address = loopback(port);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) die("load: socket");
+    if (connect(fd, (struct sockaddr*)&address, sizeof address) < 0) die("load: connect");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return fd;
+}
+
+static void open_for(Connection* c) {
+    c->fd = open_connection();
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) die("load: fcntl");
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event) < 0) die("load: epoll_ctl");
+}
+
 static void put(Connection* c) {
     while (c->sent < request_size) {
         ssize_t n = send(c->fd, request_of(c) + c->sent, request_size - c->sent, MSG_NOSIGNAL);
@@ -148,7 +168,13 @@ static void complete(Connection* c) {
         answered++;
         c->answered++;
     }
-    if (may_ask()) ask(c, now);
+    if (!may_ask()) return;
+    if (once) {
+        now = now_ns();
+        close(c->fd);
+        open_for(c);
+    }
+    ask(c, now);
 }
 
 static void handle(Connection* c) {
@@ -162,8 +188,8 @@ static void handle(Connection* c) {
         if (!c->busy || (size_t)n > answer_size - c->received) fail(c, "more bytes than expected");
         if (memcmp(buffer, answer_of(c) + c->received, (size_t)n) != 0) fail(c, "wrong bytes");
         c->received += (size_t)n;
-        if (c->received == answer_size) complete(c);
-        if ((size_t)n < sizeof buffer) return;
+        if (c->received == answer_size) complete(c);  // with --once it is another descriptor now
+        if ((size_t)n < sizeof buffer || once) return;
     }
 }
 
@@ -190,25 +216,10 @@ static void run_until(uint64_t deadline) {
     }
 }
 
-static int open_connection(void) {
-    struct sockaddr_in address = loopback(port);
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) die("load: socket");
-    if (connect(fd, (struct sockaddr*)&address, sizeof address) < 0) die("load: connect");
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    return fd;
-}
-
 static void open_all(void) {
     for (size_t i = 0; i < connection_count; i++) {
-        Connection* c = &connections[i];
-        c->fd = open_connection();
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                    .data.ptr = c};
-        if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) die("load: fcntl");
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event) < 0) die("load: epoll_ctl");
-        ask(c, now_ns());
+        open_for(&connections[i]);
+        ask(&connections[i], now_ns());
         if ((i + 1) % kLot == 0) run_until(0);
     }
     run_until(0);
@@ -274,6 +285,7 @@ int main(int argc, char** argv) {
                                             {"requests", required_argument, NULL, 'r'},
                                             {"warmup", required_argument, NULL, 'w'},
                                             {"hold", no_argument, NULL, 'o'},
+                                            {"once", no_argument, NULL, 'e'},
                                             {"server-pid", required_argument, NULL, 'i'},
                                             {NULL, 0, NULL, 0}};
     double seconds = 1, warmup = 0;
@@ -309,6 +321,9 @@ int main(int argc, char** argv) {
                 break;
             case 'o':
                 hold = true;
+                break;
+            case 'e':
+                once = true;
                 break;
             case 'i':
                 server = atoi(optarg);

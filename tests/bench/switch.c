@@ -1,7 +1,8 @@
 // What handing the CPU from one thread to another costs, by each way a program has to do it, and
-// what the same calls cost when nobody has to wait. An ordinary program:
+// what a thread costs that is made and joined. An ordinary program:
 //
 //     switch NAME [SECONDS]     prints "NAME <ns per operation>"; without a name, lists them
+//     switch NAME xTURNS        TURNS turns between two marks for steps.c; prints the operations
 //
 // In the ping-pongs two threads take turns, and an operation is one hand-over (half a round trip).
 // Run it on one CPU (taskset -c 0): on two, sched_yield hands over nothing and the rest measures
@@ -119,54 +120,13 @@ static uint64_t pipe_pair(uint64_t count) {
     return fd_pair(count);
 }
 
-// Calls which need not wait, while a second thread exists (it sleeps in a semaphore).
-
-static sem_t sleeper;
-
-static void* sleep_there(void* unused) {
-    (void)unused;
-    while (sem_wait(&sleeper) < 0) continue;
-    return NULL;
-}
-
-static uint64_t beside_a_sleeper(Body* work, uint64_t count) {
-    pthread_t thread;
-    sem_init(&sleeper, 0, 0);
-    if ((errno = pthread_create(&thread, NULL, sleep_there, NULL)) != 0) die("pthread_create");
-    sched_yield();
-    uint64_t start = now_ns();
-    work(0, count);
-    uint64_t time = now_ns() - start;
-    sem_post(&sleeper);
-    pthread_join(thread, NULL);
-    return time;
-}
-
-static void lock_body(int me, uint64_t count) {
-    (void)me;
-    for (uint64_t i = 0; i < count; i++) {
-        pthread_mutex_lock(&mutex);
-        pthread_mutex_unlock(&mutex);
-    }
-}
-
-static int own_pipe[2];
-
-static void own_pipe_body(int me, uint64_t count) {
-    (void)me;
-    char byte = 0;
-    if (!own_pipe[0] && pipe(own_pipe) < 0) die("pipe");
-    for (uint64_t i = 0; i < count; i++)
-        if (write(own_pipe[1], &byte, 1) != 1 || read(own_pipe[0], &byte, 1) != 1) die("own pipe");
-}
+// pthread_create and pthread_join: one at a time, and while 1,000 others live
 
 static uint64_t alone(Body* work, uint64_t count) {
     uint64_t start = now_ns();
     work(0, count);
     return now_ns() - start;
 }
-
-// pthread_create and pthread_join
 
 static void* nothing(void* unused) { return unused; }
 
@@ -179,12 +139,23 @@ static void create_body(int me, uint64_t count) {
     }
 }
 
+enum { kAlive = 1000 };
+
+static void crowd_body(int me, uint64_t count) {
+    (void)me;
+    static pthread_t threads[kAlive];
+    for (uint64_t i = 0; i < count; i++) {
+        for (int j = 0; j < kAlive; j++)
+            if ((errno = pthread_create(&threads[j], NULL, nothing, NULL)) != 0)
+                die("pthread_create");
+        for (int j = 0; j < kAlive; j++) pthread_join(threads[j], NULL);
+    }
+}
+
 static uint64_t yield_pair(uint64_t count) { return two_threads(yield_body, count); }
 static uint64_t cond_pair(uint64_t count) { return two_threads(cond_body, count); }
 static uint64_t create_join(uint64_t count) { return alone(create_body, count); }
-static uint64_t lock_free(uint64_t count) { return beside_a_sleeper(lock_body, count); }
-static uint64_t pipe_ready(uint64_t count) { return beside_a_sleeper(own_pipe_body, count); }
-static uint64_t pipe_alone(uint64_t count) { return alone(own_pipe_body, count); }
+static uint64_t crowd(uint64_t count) { return alone(crowd_body, count); }
 
 static const struct {
     const char *name, *what;
@@ -196,10 +167,8 @@ static const struct {
     {"sem", "hand-over, semaphores", sem_pair, 2},
     {"socketpair", "hand-over, socketpair", socket_pair, 2},
     {"pipe", "hand-over, pipes", pipe_pair, 2},
-    {"create", "pthread_create and join", create_join, 1},
-    {"lock", "free mutex, lock and unlock", lock_free, 1},
-    {"ready", "ready pipe, write and read", pipe_ready, 1},
-    {"single", "the same before any thread", pipe_alone, 1},
+    {"create", "create and join, one at a time", create_join, 1},
+    {"create-1000", "create 1,000, join 1,000", crowd, kAlive},
 };
 enum { kKinds = sizeof kinds / sizeof *kinds };
 
@@ -211,8 +180,17 @@ int main(int argc, char** argv) {
             continue;
         }
         if (strcmp(argv[1], kinds[i].name) != 0) continue;
+        if (argc > 2 && argv[2][0] == 'x') {
+            uint64_t turns = strtoull(argv[2] + 1, NULL, 10);
+            kinds[i].run(1);  // the first thread is dear: whatever threads need is set up then
+            mark();
+            kinds[i].run(turns);
+            mark();
+            printf("%s %lu\n", argv[1], turns * (uint64_t)kinds[i].operations);
+            return 0;
+        }
         // The count doubles until a run is long enough; only that last run counts.
-        uint64_t count = 16, time;
+        uint64_t count = 1, time;
         while ((double)(time = kinds[i].run(count)) < seconds * 1e9) count *= 2;
         printf("%s %.1f\n", argv[1], (double)time / (double)count / kinds[i].operations);
         return 0;
