@@ -83,15 +83,16 @@ int main(void) {
     struct job there = {ends[0], ends[1], 2}, back = {ends[1], ends[0], 3};
     there.to = dup(ends[1]);
     back.to = dup(ends[0]);
+    int mine[2] = {dup(ends[0]), dup(ends[1])}; /* a reader closes its end when all has come */
     parity_body bodies[2] = {write_big, read_slowly};
     for (int i = 0; i < 2; i++) {
         threads[2 * i] = start(bodies[i], &there);
         threads[2 * i + 1] = start(bodies[i], &back);
     }
     join(threads[0]); /* the dup is closed, not the connection: say that it has ended */
-    SAME(shutdown(ends[1], SHUT_WR), 0);
+    SAME(shutdown(mine[1], SHUT_WR), 0);
     join(threads[1]);
-    SAME(shutdown(ends[0], SHUT_WR), 0);
+    SAME(shutdown(mine[0], SHUT_WR), 0);
     join(threads[2]);
     join(threads[3]);
     say("both directions at once");

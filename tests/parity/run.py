@@ -11,6 +11,7 @@ The first comment of the source may hold lines `PARITY: key=value ...`:
 
     switches=N        the green run reports at least N switches (1)
     threads=N         ... and at least N threads made (1)
+    offloaded=N       ... and at least N calls made by helper threads (0)
     kernel_threads=N  ... and at most N kernel threads at the end (1)
     dormant=1         no thread is made: every process of the green run reports active 0
     timeout=S         seconds until a run is ended (60)
@@ -18,6 +19,10 @@ The first comment of the source may hold lines `PARITY: key=value ...`:
     stdin=none|FILE   /dev/null or a file beside the source (none)
     args=A,B          arguments
     native=0          too heavy natively: compare with NAME.expected beside the source instead
+
+With --audit only the green half runs, under the auditor (GREEN_AUDIT=1), as the test NAME.audit:
+it must end with the expected status, and no process of it may have made a system call behind the
+library's back that could wait. What the ledger lists by its plain name is not audited.
 
 For the developer: PARITY_NATIVE=1 leaves the green run out, PARITY_REPEAT=N makes N runs of each
 kind, PARITY_TIMEOUT=S ends every run after S seconds, PARITY_GDB=1 prints gdb's backtrace of a run
@@ -38,14 +43,18 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import ledger  # noqa: E402
 
-NUMBERS = {"switches": 1, "threads": 1, "kernel_threads": 1, "dormant": 0, "timeout": 60,
-           "status": 0, "native": 1}
+NUMBERS = {"switches": 1, "threads": 1, "offloaded": 0, "kernel_threads": 1, "dormant": 0,
+           "timeout": 60, "status": 0, "native": 1}
 TEXTS = {"stdin": "none", "args": ""}
 KEPT_LINES = 60  # of a long text, in a report
 
 
 class Failure(Exception):
     """The test failed; the text says how."""
+
+
+class Skip(Exception):
+    """The test cannot be run on this machine; the text says why."""
 
 
 class Broken(Exception):
@@ -192,8 +201,8 @@ def blocks_of(path):
                 block = {}
             elif len(words) == 2:
                 key, value = words[0], words[1].strip()
-                if key == "native":
-                    block.setdefault("native", []).append(value)
+                if key in ("native", "audit"):
+                    block.setdefault(key, []).append(value)
                 else:
                     block[key] = int(value) if value.lstrip("-").isdigit() else value
     if block:
@@ -202,8 +211,10 @@ def blocks_of(path):
 
 
 def block_text(block):
-    lines = [f"{key} {value}" for key, value in block.items() if key != "native"]
-    return "\n".join(lines + [f"native {one}" for one in block.get("native", [])])
+    lines = []
+    for key, value in block.items():
+        lines += [f"{key} {one}" for one in (value if isinstance(value, list) else [value])]
+    return "\n".join(lines)
 
 
 def counter_problems(blocks, green, values):
@@ -221,7 +232,8 @@ def counter_problems(blocks, green, values):
     if not 1 <= main.get("kernel_threads", -1) <= values["kernel_threads"]:
         problems.append(f"kernel_threads {main.get('kernel_threads')} at the end, "
                         f"allowed {values['kernel_threads']}")
-    for counter, bound in (("threads_made", "threads"), ("switches", "switches")):
+    for counter, bound in (("threads_made", "threads"), ("switches", "switches"),
+                           ("offloaded", "offloaded")):
         if main.get(counter, -1) < values[bound]:
             problems.append(f"{counter} {main.get(counter)}, at least {values[bound]} expected")
     return problems
@@ -248,23 +260,41 @@ def compare(native, green, blocks, values):
         raise Failure(report)
 
 
+def audit(command, values, source, folder, environment):
+    """One run under the auditor; returns the line that reports its success."""
+    green = run("green", command, values, source, folder, {**environment, "GREEN_AUDIT": "1"})
+    if green.status != values["status"]:
+        raise Failure(f"ended with {status_text(green.status)}, not "
+                      f"{status_text(values['status'])}\n" + indented("stderr", green.err))
+    awake = [block for block in blocks_of(environment["GREEN_STATS"]) if block.get("active")]
+    if not all("audited" in block for block in awake):
+        raise Skip("this kernel cannot audit")
+    surprises = [one for block in awake for one in block.get("audit", [])]
+    if surprises:
+        raise Failure("the auditor found\n" + "".join(f"    {one}\n" for one in surprises)
+                      + indented("stderr", green.err))
+    return f"{green.seconds:.2f} s, {sum(block['audited'] for block in awake)} calls looked at"
+
+
 def once(options, values, folder):
-    """One comparison; returns the line that reports its success."""
+    """One comparison, or one audit; returns the line that reports its success."""
     source = os.path.abspath(options.source)
     command = [os.path.abspath(options.program)]
     command += [word for word in values["args"].split(",") if word]
     plain = {key: value for key, value in os.environ.items()
              if not key.startswith("GREEN_") and key != "LD_PRELOAD"}
     plain.update(LC_ALL="C", LANG="C")
+    stats = os.path.join(folder, "stats")
+    library = os.path.abspath(options.lib)
+    preloaded = {**plain, "LD_PRELOAD": library, "GREEN_STATS": stats}
+    if not options.native_only and not os.path.exists(library):
+        raise Broken(f"there is no {library}")
+    if options.audit:
+        return audit(command, values, source, folder, preloaded)
     native = native_run(command, values, source, folder, plain)
     line = f"{len(native.out.splitlines())} lines, native {native.seconds:.2f} s"
     if options.native_only:
         return line
-    stats = os.path.join(folder, "stats")
-    library = os.path.abspath(options.lib)
-    if not os.path.exists(library):
-        raise Broken(f"there is no {library}")
-    preloaded = {**plain, "LD_PRELOAD": library, "GREEN_STATS": stats}
     green = run("green", command, values, source, folder, preloaded)
     blocks = blocks_of(stats)
     compare(native, green, blocks, values)
@@ -279,9 +309,14 @@ def main():
     parser.add_argument("--lib", default="libgreen.so", help="the library to preload")
     parser.add_argument("--native-only", action="store_true",
                         default=bool(os.environ.get("PARITY_NATIVE")))
+    parser.add_argument("--audit", action="store_true", help="one green run under the auditor")
     parser.add_argument("program")
     options = parser.parse_args()
     name = "parity." + os.path.splitext(os.path.basename(options.source))[0]
+    if options.audit and name in ledger.entries():
+        print(f"{name} is a known failure: not audited")
+        return ledger.SKIPPED
+    name += ".audit" if options.audit else ""
     try:
         values = settings_of(options.source)
         for _ in range(int(os.environ.get("PARITY_REPEAT", "1"))):
@@ -290,6 +325,9 @@ def main():
     except Broken as broken:
         print(f"{name}: the test is broken: {broken}")
         return 1
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        return ledger.SKIPPED
     except Failure as failure:
         return ledger.judge(name, f"{name}: {failure}")
     return 0 if options.native_only else ledger.judge(name, None)

@@ -46,6 +46,9 @@ static void* try_spin_lock(void* arg) {
 
 int main(void) {
     pthread_t thread[threads];
+    pthread_barrier_t early; /* used before there is a thread, and after */
+    SHOW(pthread_barrier_init(&early, NULL, 1));
+    SHOW_YES(pthread_barrier_wait(&early) == PTHREAD_BARRIER_SERIAL_THREAD);
     SHOW(pthread_barrier_init(&barrier, NULL, 0));
     SHOW(pthread_barrier_init(&barrier, NULL, threads));
     for (int i = 0; i < threads; i++) thread[i] = spawn(go_round, NULL);
@@ -54,6 +57,8 @@ int main(void) {
     for (int round = 0; round < rounds; round++) once += serial[round] == 1;
     printf("rounds with exactly one serial thread: %d\n", once);
     SHOW(pthread_barrier_destroy(&barrier));
+    SHOW_YES(pthread_barrier_wait(&early) == PTHREAD_BARRIER_SERIAL_THREAD);
+    SHOW(pthread_barrier_destroy(&early));
 
     SHOW(pthread_barrier_init(&barrier, NULL, 1)); /* nobody to wait for */
     SHOW_YES(pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD);

@@ -1,12 +1,13 @@
-/* A thread's own number (gettid) in the calls which take one: affinity, priority and scheduling,
- * tgkill and tkill by function and by number; for the main thread and others, whose numbers all
- * differ.
+/* A thread's own number (gettid) in the calls which take one: affinity, priority, scheduling,
+ * limits, kill, tgkill and tkill, by function and by number; for the main thread and others, whose
+ * numbers all differ.
  *
  * PARITY: switches=1 threads=4 timeout=20
  */
 #include "thread.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -33,10 +34,27 @@ static void use_number(pid_t tid) {
     SHOW_LONG(sched_getscheduler(tid));
     SHOW(sched_getparam(tid, &parameters));
     SHOW_LONG(parameters.sched_priority);
+    int* ends = NULL; /* where the kernel clears the number at the thread's end */
+    SHOW(prctl(PR_GET_TID_ADDRESS, &ends));
+    SHOW_YES(syscall(SYS_set_tid_address, ends) == tid);
     SHOW(tgkill(getpid(), tid, 0));
     SHOW(syscall(SYS_tgkill, getpid(), tid, 0));
     SHOW(syscall(SYS_tkill, tid, 0));
+    struct { /* what sched_getattr(2) tells */
+        uint32_t size, policy;
+        uint64_t more[10];
+    } attributes = {0, 0, {0}};
+    SHOW(syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0));
+    SHOW(syscall(SYS_sched_setattr, tid, &attributes, 0));
+    SHOW_YES(syscall(SYS_sched_getaffinity, tid, sizeof cpus, &cpus) > 0);
+    SHOW_LONG(syscall(SYS_sched_getscheduler, tid));
+    SHOW_LONG(syscall(SYS_getpriority, PRIO_PROCESS, tid));
+    SHOW(syscall(SYS_setpriority, PRIO_PROCESS, tid, 0));
+    SHOW_YES(syscall(SYS_ioprio_get, 1, tid) >= 0);
+    struct rlimit limit;
+    SHOW(prlimit(tid, RLIMIT_NOFILE, NULL, &limit));
     handled = 0;
+    SHOW(kill(tid, 0));
     SHOW(tgkill(getpid(), tid, SIGUSR1));
     wait_for_count(1);
     SHOW(syscall(SYS_tgkill, getpid(), tid, SIGUSR1));

@@ -1,22 +1,29 @@
 // Eight threads compute, each all of it: long sums that stay in vector registers (AVX where there
-// is one), doubles, malloc and free, exceptions through several frames with destructors, snprintf,
-// strings and vectors, a shared mutex. A thread that is interrupted anywhere and goes on with one
-// wrong register or a foreign errno, exception or heap block gets another checksum; the checksums
-// depend on the thread's number alone. A ninth thread ticks and must get its turns.
+// is one), every register of the CPU filled and looked at again, doubles, malloc and free,
+// exceptions through several frames with destructors, snprintf, lines on a shared FILE, strings and
+// vectors, a shared mutex. A thread that is interrupted anywhere and goes on with one wrong
+// register or a foreign errno, exception or heap block gets another checksum; the checksums depend
+// on the thread's number and the seed alone. A ninth thread ticks and must get its turns.
+//
+// Arguments: the seed, the rounds (scripts/soak preempt gives them, and a slice of microseconds).
 //
 // PARITY: switches=50 threads=9
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "registers.h"
 #include "thread.h"
 
 namespace {
 
-constexpr int threads = 8, rounds = 120;
+constexpr int threads = 8;
+int rounds = 60;
+uint64_t seed = 1;
 
 struct Random {
     uint64_t state;
@@ -174,6 +181,56 @@ void container_work(Random& random, Checksum& sum) {
     sum.add(all);
 }
 
+void register_work(Random& random, Checksum& sum) {
+    alignas(64) unsigned char pattern[registers_size], found[registers_size];
+    for (unsigned char& byte : pattern) byte = static_cast<unsigned char>(random.next());
+    for (registers_check check : registers_checks()) {
+        memset(found, 0, sizeof found);
+        size_t size = check(pattern, found, 40000);
+        CHECK(memcmp(pattern, found, size) == 0);
+    }
+    sum.add(static_cast<uint64_t>(pattern[0]));
+}
+
+// The control words of both floating-point units are a thread's own.
+void rounding_work(Random& random, Checksum& sum) {
+    static const int modes[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
+    int mode = modes[random.below(4)];
+    CHECK(fesetround(mode) == 0);
+    volatile double third = 3;
+    volatile long double tenth = 10;
+    for (int i = 1; i < 3000; i++) {
+        double quotient = i / third;
+        long double extended = i / tenth;
+        if (i % 100 == 0) sum.add(quotient + static_cast<double>(extended));
+    }
+    CHECK(fegetround() == mode);
+    CHECK(fesetround(FE_TONEAREST) == 0);
+}
+
+FILE* shared_file;
+
+void stdio_work(int id, Random& random) {
+    for (int i = 0; i < 40; i++) {
+        int number = random.below(1000000), length = random.below(50);
+        fprintf(shared_file, "%d %d %0*d %d\n", id, number, length + 1, 0, number ^ id);
+    }
+}
+
+// Every line of the shared file is whole.
+void check_shared_file() {
+    char line[256], zeros[64];
+    long lines = 0;
+    rewind(shared_file);
+    while (fgets(line, sizeof line, shared_file) != nullptr) {
+        int id, number, check, end = 0;
+        CHECK(sscanf(line, "%d %d %60[0] %d%n", &id, &number, zeros, &check, &end) == 4);
+        CHECK(line[end] == '\n' && (number ^ id) == check);
+        lines++;
+    }
+    CHECK(lines == 40L * threads * rounds);
+}
+
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 uint64_t shared_sum, shared_copy;
 std::vector<int> shared_numbers;
@@ -196,10 +253,13 @@ void* torture(void* argument) {
     auto* result = static_cast<uint64_t*>(argument);
     int id = static_cast<int>(*result);
     own_id = id;
-    Random random{0x9e3779b97f4a7c15U * static_cast<uint64_t>(id + 1)};
+    Random random{0x9e3779b97f4a7c15U * static_cast<uint64_t>(id + 1) ^ seed << 20};
     Checksum sum;
     for (int i = 0; i < rounds; i++) {
         vector_work(random, sum);
+        register_work(random, sum);
+        rounding_work(random, sum);
+        stdio_work(id, random);
         double_work(random, sum);
         heap_work(random, sum);
         exception_work(random, sum);
@@ -225,7 +285,11 @@ void* tick(void* argument) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+    if (count > 1) seed = strtoull(arguments[1], nullptr, 0);
+    if (count > 2) rounds = atoi(arguments[2]);
+    shared_file = tmpfile();
+    CHECK(shared_file != nullptr);
     pthread_t ticking = spawn(tick, nullptr), thread[threads];
     uint64_t result[threads];
     for (int i = 0; i < threads; i++) {
@@ -235,6 +299,7 @@ int main() {
     for (int i = 0; i < threads; i++) finish(thread[i]);
     __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
     finish(ticking);
+    check_shared_file();
     for (int i = 0; i < threads; i++)
         printf("thread %d: %016llx\n", i, static_cast<unsigned long long>(result[i]));
     std::sort(shared_numbers.begin(), shared_numbers.end());
