@@ -53,12 +53,14 @@ def compiled(name, *options):
     return path
 
 
-@test()
+@test(audit=False)
 def launcher_help():
     done = launch("--help")
     text = done.stdout.decode()
     assert done.returncode == 0 and not done.stderr
     for word in ("--stats", "--stack", "--preempt", "--resolver", "--no-warn", "--no-inherit", "--version",
+                 "--audit", "--check", "--coverage",
+                 "--accept", "--max-flows", "GREEN_ACCEPT", "GREEN_MAX_FLOWS",
                  "GREEN_STATS", "GREEN_STACK", "GREEN_RESOLVER", "GREEN_WARN", "GREEN_INHERIT",
                  "GREEN_LIBRARY", "125", "126", "127", "static", "set-user-id"):
         assert word in text, f"--help says nothing of {word}"
@@ -69,7 +71,7 @@ def launcher_help():
     assert launch("--version").stdout.decode() == f"green (libgreen) {version}\n"
 
 
-@test()
+@test(audit=False)
 def launcher_options():
     """Options become variables; the library comes first in LD_PRELOAD; $0 and "--" are kept."""
     def seen(*arguments, **options):
@@ -91,6 +93,9 @@ def launcher_options():
         assert seen("--resolver", name)["GREEN_RESOLVER"] == name
     for slice in ("off", "1", "10000"):
         assert seen("--preempt", slice)["GREEN_PREEMPT"] == slice
+    for mode in ("clone", "fork", "auto", "check", "off"):
+        assert seen("--accept", mode)["GREEN_ACCEPT"] == mode
+        assert seen(f"--accept={mode}", "--max-flows=7")["GREEN_MAX_FLOWS"] == "7"
     many = seen("--no-warn", "--no-inherit", "--")
     assert (many["GREEN_WARN"], many["GREEN_INHERIT"]) == ("0", "0")
     twice = seen(env={"LD_PRELOAD": plain["LD_PRELOAD"]})
@@ -98,7 +103,7 @@ def launcher_options():
     assert launch("sh", "-c", 'echo "$0" "$@"', "a b", "--stats", "*").stdout == b"a b --stats *\n"
 
 
-@test()
+@test(audit=False)
 def launcher_usage():
     refused(2, "'--nope'", "--nope", "true")
     refused(2, "'-x'", "-x")
@@ -110,12 +115,23 @@ def launcher_usage():
                  "0x10000", "99999999999999999999"):
         refused(2, f"--stack: '{size}'", f"--stack={size}", "true")
     refused(2, "'cares2' is not one of", "--resolver", "cares2", "true")
+    refused(2, "--accept: 'thread' is not one of", "--accept=thread", "true")
+    refused(2, "--max-flows needs a value", "--max-flows")
+    for number in ("", "0", "-1", "x", "100001", "1000000"):
+        refused(2, f"--max-flows: '{number}'", f"--max-flows={number}", "true")
+    for number in ("0", "1025", "x", "-1", "01", ""):
+        refused(2, f"--workers: '{number}'", f"--workers={number}", "true")
+        refused(2, "--pool: ", f"--pool={number if number != '1025' else '100000'}", "true")
+    refused(2, "--grace: '1.5'", "--workers", "2", "--grace", "1.5", "true")
+    refused(2, "--rolling: 'KILL'", "--workers=2", "--rolling=KILL", "true")
+    for option in ("--grace=1", "--rolling", "--no-pin", "--max-restarts=3"):
+        refused(2, f"{option.partition('=')[0]} needs --workers", option, "true")
     refused(2, "--stats=", "--stats=", "true")
     refused(2, "cannot be created", "--stats=/nowhere/x", "true")
     refused(2, "is a directory", "--stats=/tmp", "true")
 
 
-@test()
+@test(audit=False)
 def launcher_program():
     """Found and executed as env(1) would, and refused with its statuses."""
     assert launch("sh", "-c", "exit 7").returncode == 7
@@ -143,7 +159,7 @@ def launcher_program():
         assert sleeper.stop(signal.SIGINT) == -signal.SIGINT
 
 
-@test()
+@test(audit=False)
 def launcher_scripts():
     executable("plain", "exit 5\n")
     assert launch("./plain").returncode == 5
@@ -164,7 +180,7 @@ def launcher_scripts():
     refused(2, "static program", "./on-static")
 
 
-@test()
+@test(audit=False)
 def launcher_binaries():
     """What no preloaded library can reach, told by the ELF header."""
     refused(2, "static program", compiled("static", "-static"))
@@ -205,7 +221,7 @@ def as_nobody():
     return {"user": 65534, "group": 65534, "extra_groups": []}
 
 
-@test()
+@test(audit=False)
 def launcher_privileges():
     """Where the kernel raises privileges, ld.so drops the preload; elsewhere nothing is said."""
     nobody = as_nobody()
@@ -235,7 +251,7 @@ def launcher_privileges():
     assert launch("./raised", env=env, **nobody).returncode == 3
 
 
-@test()
+@test(audit=False)
 def launcher_library():
     """Beside the launcher, in ../build, in ../lib; else status 125."""
     launch("true")
@@ -267,7 +283,7 @@ def launcher_library():
         assert done.returncode == 125 and b"libgreen.so not found" in done.stderr, done
 
 
-@test()
+@test(audit=False)
 def launcher_counters():
     """--stats: the counters on stderr, not a byte on stdout, and the program's own status."""
     code = "import threading as t, time; x = t.Thread(target=time.sleep, args=(0.01,)); x.start(); "
@@ -277,7 +293,7 @@ def launcher_counters():
         assert done.stderr, "no counters were printed"
 
 
-@test()
+@test(audit=False)
 def launcher_counters_of_coreutils():
     """ls and its kin close stderr in an exit handler, before a library's destructor could print."""
     done = launch("--stats", "ls", folder())

@@ -109,8 +109,8 @@ seen = []
 signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
 signal.signal(signal.SIGALRM, lambda number, frame: seen.append(number))
 threads = [threading.Thread(target=time.sleep, args=(0.5,)) for _ in range(20)]
-for thread in threads: thread.start()
 start = time.monotonic()
+for thread in threads: thread.start()
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
 time.sleep(0.4)

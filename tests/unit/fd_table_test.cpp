@@ -505,4 +505,11 @@ TEST_CASE("a thousand waits at once") {
     CHECK(reads == 3 * many);
 }
 
+TEST_CASE("a descriptor of which nothing is known is not settled, however often all were doubted") {
+    FdState unknown = {};
+    fd_table.settled = UINT32_MAX;
+    fd_forked();
+    CHECK_FALSE(fd_settled(&unknown));
+}
+
 TEST_SUITE_END();

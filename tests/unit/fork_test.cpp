@@ -46,6 +46,28 @@ TEST_CASE("the child is dormant") {
     CHECK(ran_in_parent == 1);
 }
 
+TEST_CASE("a descriptor made before the first thread is ours alone until it may be shared") {
+    enum Then { nothing, forks, closes };
+    // Whether it is thought to be shared, when threads begin after that.
+    auto shared_after = [](Then then) {
+        return in_child([then] {
+            scheduler_abandon();
+            int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            if (listen(fd, 1) != 0) return 2;
+            fd_note_early(fd, true);
+            if (then == forks) fd_forked();
+            if (then == closes) fd_note_early(fd, false);
+            if (scheduler_start() != nullptr) return 3;
+            FdState* s = fd_state(fd);
+            if (fd_learn(fd, s) != 0) return 4;
+            return fd_shared(s) ? 1 : 0;
+        });
+    };
+    CHECK(shared_after(nothing) == 0);
+    CHECK(shared_after(forks) == 1);
+    CHECK(shared_after(closes) == 1);
+}
+
 TEST_CASE("the loop's descriptors are closed in the child") {
     std::vector<int> fds;
     for (int fd = 0; fd <= loop_highest_fd(); ++fd) {

@@ -60,6 +60,13 @@ inline void run(Body body, const ThreadOptions& options = {}) {
     join(start(std::move(body), options));
 }
 
+// ThreadSanitizer knows 8,128 threads and fibers at most.
+#if defined(__SANITIZE_THREAD__)
+constexpr int most_threads = 4000;
+#else
+constexpr int most_threads = 10'000;
+#endif
+
 inline Wake sleep_for(uint64_t ns) { return park(Park::sleep, sys::after(ns)); }
 
 // Runs `body` in a child process; its result, or 128 and the number of the signal that ended it.

@@ -101,16 +101,17 @@ TEST_CASE("another kernel thread wakes the loop") {
     ev_async async;
     ev_async_init(&async, Seen::callback<ev_async>);
     async.data = &seen;
-    ev_async_start(loop_libev(), &async);
+    struct ev_loop* libev = loop_libev();
+    ev_async_start(libev, &async);
     bool null_there = false;
     std::thread helper([&] {
         null_there = self == nullptr && owner == nullptr && !in_loop();
         usleep(5000);
-        ev_async_send(loop_libev(), &async);
+        ev_async_send(libev, &async);
     });
     CHECK(park(Park::sleep, sys::after(long_enough)) == Wake::ready);
     helper.join();
-    ev_async_stop(loop_libev(), &async);
+    ev_async_stop(libev, &async);
     CHECK(null_there);
     seen.check_once();
 }

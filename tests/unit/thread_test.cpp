@@ -224,8 +224,24 @@ TEST_CASE("the reported stack is where the thread runs") {
     join(t);
 }
 
-TEST_CASE("all of the stack that was asked for is there") {
-    for (size_t size : {size_t{65536}, size_t{1} << 20, size_t{8} << 20}) {
+TEST_CASE("a large stack ends at its guard, where it is said to end") {
+    if (thread_block_size() > 8192) return;  // a sanitizer's variables are in each block
+    for (size_t size : {stack_exact_from, size_t{300'000}, size_t{1} << 20, size_t{8} << 20}) {
+        run(
+            [] {
+                constexpr uintptr_t page = 4096;
+                CHECK(self->stack_low >= self->slot.base);
+                CHECK(self->stack_low < self->slot.base + page);
+                Pipe pipe;
+                CHECK(sys::invoke(SYS_write, pipe.second, self->slot.base, 1) == 1);
+                CHECK(sys::invoke(SYS_write, pipe.second, self->slot.base - 1, 1) == -EFAULT);
+            },
+            {.stack_size = size});
+    }
+}
+
+TEST_CASE("all of a small stack that was asked for is there") {
+    for (size_t size : {size_t{16384}, size_t{65536}, stack_exact_from - 4096}) {
         run(
             [size] {
                 auto* low = static_cast<char*>(__builtin_frame_address(0)) - size;
