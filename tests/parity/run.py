@@ -3,9 +3,11 @@
     /usr/bin/python3 run.py --source NAME.c --lib libgreen.so PROGRAM
 
 Equal must be: what the program wrote on stdout, and its exit status (the native status must be the
-expected one). The green run must also have been green: the counters which the library leaves in
-the file named by GREEN_STATS say whether threads were made, switches happened and the process held
-one kernel thread at its end. The result goes through the ledger (tests/ledger.py).
+expected one). On a busy machine a native run may print what it does not print on an idle one: where
+the two differ the native half runs again, and the green half must have printed what some native run
+did. The green half never runs again. It must also have been green: the counters which the library
+leaves in the file named by GREEN_STATS say whether threads were made, switches happened and the
+process held one kernel thread at its end. The result goes through the ledger (tests/ledger.py).
 
 The first comment of the source may hold lines `PARITY: key=value ...`:
 
@@ -18,7 +20,8 @@ The first comment of the source may hold lines `PARITY: key=value ...`:
     status=N          the exit status, -N when killed by signal N (0)
     stdin=none|FILE   /dev/null or a file beside the source (none)
     args=A,B          arguments
-    native=0          too heavy natively: compare with NAME.expected beside the source instead
+    native=0          too heavy natively, or as the kernel likes: compare with NAME.expected beside
+                      the source instead
 
 With --audit only the green half runs, under the auditor (GREEN_AUDIT=1), as the test NAME.audit:
 it must end with the expected status, and no process of it may have made a system call behind the
@@ -47,6 +50,7 @@ NUMBERS = {"switches": 1, "threads": 1, "offloaded": 0, "kernel_threads": 1, "do
            "timeout": 60, "status": 0, "native": 1}
 TEXTS = {"stdin": "none", "args": ""}
 KEPT_LINES = 60  # of a long text, in a report
+NATIVE_RUNS = 4  # at most
 
 
 class Failure(Exception):
@@ -187,6 +191,20 @@ def native_run(command, values, source, folder, environment):
     return result
 
 
+def native_runs(*arguments):
+    """Yields native runs that ended as expected; Broken when there is none among them."""
+    ended_well = False
+    for left in reversed(range(NATIVE_RUNS)):
+        try:
+            native = native_run(*arguments)
+        except Broken:
+            if not left and not ended_well:
+                raise
+        else:
+            ended_well = True
+            yield native
+
+
 def blocks_of(path):
     """The counters of each process that ended: a list of dictionaries."""
     blocks, block = [], {}
@@ -291,12 +309,16 @@ def once(options, values, folder):
         raise Broken(f"there is no {library}")
     if options.audit:
         return audit(command, values, source, folder, preloaded)
-    native = native_run(command, values, source, folder, plain)
+    natives = native_runs(command, values, source, folder, plain)
+    native = next(natives)
     line = f"{len(native.out.splitlines())} lines, native {native.seconds:.2f} s"
     if options.native_only:
         return line
     green = run("green", command, values, source, folder, preloaded)
     blocks = blocks_of(stats)
+    if native.out != green.out:
+        line += ", natively not always the same"
+        native = next((another for another in natives if another.out == green.out), native)
     compare(native, green, blocks, values)
     main = next((block for block in reversed(blocks) if block.get("pid") == green.pid), {})
     return (f"{line}, green {green.seconds:.2f} s, "
