@@ -8,7 +8,11 @@
 //     +------+       +---------------------------------------------+
 //     | sp --+-----> | mxcsr, x87 cw | r15 r14 r13 r12 rbx rbp | ret |  frames of its callers ...
 //     | fs --+---+   +---------------------------------------------+
-//     +------+   +-> its thread block (runtime/thread_block.h)
+//     +------+   +-> its thread block (runtime/thread_block.h); null: whatever block is loaded
+//
+// A context without a block of its own runs on that of whoever switched to it, and must leave errno
+// and the like as it found them. The loop is one: to load another base takes a wrfsbase, 6 to 12
+// ns, and where the CPU or a hypervisor does not offer it a system call, up to 4 us.
 //
 // The signal mask is not switched: it costs a system call (see hooks/signal.cpp for masks).
 // context_x86_64.S is the real one. context_ucontext.cpp (cmake -DGREEN_SWITCH=ucontext) does the
@@ -16,6 +20,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 namespace green {
 
@@ -67,6 +72,9 @@ inline void context_switch_by_jump(Context* from, const Context* to) {
     green_context_switch(from, to);
 #endif
 }
+
+// Switches that took a system call, because user mode may not set the FS base here.
+extern "C" uint64_t green_fs_calls;
 
 // The lowest address of what a context that does not run needs of its stack.
 void* context_lowest(const Context& context);

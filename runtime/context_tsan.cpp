@@ -41,7 +41,7 @@ __attribute__((no_sanitize("thread"))) void context_switch_told(Context* from, c
     auto* other = const_cast<Context*>(to);
     if (other->fiber == nullptr) other->fiber = __tsan_create_fiber(0);
     __tsan_switch_to_fiber(other->fiber, 0);
-    auto fs = reinterpret_cast<uintptr_t>(to->fs);
+    auto fs = reinterpret_cast<uintptr_t>(to->fs != nullptr ? to->fs : __builtin_thread_pointer());
     *reinterpret_cast<void**>(fs + static_cast<uintptr_t>(current_fiber)) = other->fiber;
     green_context_switch(from, to);
 }

@@ -51,11 +51,16 @@ void context_make(Context* context, void* top, void (*entry)()) {
     context->sp = saved;
 }
 
+uint64_t green_fs_calls = 0;
+
 extern "C" __attribute__((noinline)) void green_context_switch(Context* from, const Context* to) {
     ucontext_t here;
     from->sp = &here;
 #if defined(__x86_64__)
-    sys::invoke(SYS_arch_prctl, arch_set_fs, to->fs);
+    if (to->fs != nullptr) {
+        sys::invoke(SYS_arch_prctl, arch_set_fs, to->fs);
+        ++green_fs_calls;
+    }
 #endif
     libcs_swapcontext(&here, static_cast<ucontext_t*>(to->sp));
 }

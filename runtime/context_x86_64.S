@@ -28,6 +28,8 @@ green_context_switch:
         movq    %rsp, (%rdi)
         movq    (%rsi), %rsp
         movq    8(%rsi), %rdi
+        testq   %rdi, %rdi
+        je      .Lfs_is_set
         cmpb    $0, green_have_fsgsbase(%rip)
         je      .Lset_fs_by_system_call
         wrfsbase %rdi
@@ -58,6 +60,7 @@ green_context_switch:
         fldcw   4(%rsp)
         jmp     .Lx87_is_set
 .Lset_fs_by_system_call:
+        incq    green_fs_calls(%rip)
         movq    %rax, %r8
         movq    %rdi, %rsi
         movl    $0x1002, %edi           // ARCH_SET_FS
@@ -86,6 +89,11 @@ green_context_start:
         .hidden green_have_fsgsbase
 green_have_fsgsbase:
         .byte   0
+        .globl  green_fs_calls
+        .hidden green_fs_calls
+        .p2align 3
+green_fs_calls:
+        .quad   0
 
 #endif
         .section .note.GNU-stack, "", @progbits

@@ -38,6 +38,7 @@ int wake_fd = -1;   // an eventfd
 int watch_fd = -1;  // a timerfd
 int lowest_own_fd = INT_MAX, highest_own_fd = -1;  // the OwnFds that ever were
 bool libev_asked = false;
+bool turning = false;  // the loop runs
 uint64_t time_now = 0;
 bool have_pwait2 = true;
 
@@ -147,11 +148,18 @@ bool poll_events(int libev_timeout_ms) {
     return for_libev;
 }
 
+// Turns of the loop until somebody can run, on the block of the thread that left for the loop: its
+// `self` is null meanwhile, its errno is kept. Returns that thread, or null where the block is the
+// loop's own. Never inlined: no address in a block may outlive the switch to another one.
+//
 // libev meets a pending invocation only after its poll: what other threads fed it must not wait.
 // As long as nobody has asked for libev, it has nothing to run, and its turn is left out.
-void run(Thread*) {
+__attribute__((noinline)) Thread* turns() {
+    Thread* lender = self;
+    int error = errno;
     self = nullptr;
-    for (;;) {
+    turning = true;
+    do {
         if (libev_asked) {
             of_libev.run(libev, EVRUN_ONCE);
         } else {
@@ -160,7 +168,17 @@ void run(Thread*) {
         if (late_modules_possible) late_modules_init();
         expire_timers();
         fd_check_young();
-        if (!run_queue_empty()) run_next_from_loop(thread);
+    } while (run_queue_empty());
+    turning = false;
+    self = lender;
+    errno = error;
+    return lender;
+}
+
+void run() {
+    for (;;) {
+        thread->context.fs = nullptr;
+        run_next_from_loop(thread, turns());
     }
 }
 
@@ -226,7 +244,7 @@ Thread* loop_start() {
                               unsigned{EVFLAG_NOSIGMASK});
     ThreadOptions options;
     options.stack_size = size_t{256} << 10;
-    thread = libev == nullptr ? nullptr : thread_make(options, run);
+    thread = libev == nullptr ? nullptr : thread_make(options, nullptr);
     if (thread == nullptr) {
         if (libev != nullptr) of_libev.loop_destroy(libev);
         libev = nullptr;
@@ -234,13 +252,14 @@ Thread* loop_start() {
         return nullptr;
     }
     of_libev.ref(libev);  // it has our descriptors to wait for even when it has none of its own
+    context_make(&thread->context, thread, run);
+    thread->context.fs = nullptr;  // it runs on its caller's block (turns)
     *thread_local_in(thread->block, &self) = nullptr;
     time_now = sys::now();
     // One turn at once, so that libev's descriptor is known before the program goes on.
-    Thread* caller = owner;
-    owner = thread;
+    turning = true;
     of_libev.run(libev, EVRUN_NOWAIT);
-    owner = caller;
+    turning = false;
     return thread;
 }
 
@@ -259,7 +278,7 @@ void loop_abandon() {
     libev = nullptr;
 }
 
-bool in_loop() { return thread != nullptr && owner == thread; }
+bool in_loop() { return turning && owner != nullptr && self == nullptr; }
 
 int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
     if (fd != libev_fd) {

@@ -14,7 +14,9 @@
 // While nobody has asked for libev (loop_libev) there is nothing that its turn could run; it took
 // half of the instructions of a request to a server with one connection, and is left out.
 //
-// The loop's thread has `self` null: whatever it or libev calls is the plain system call.
+// It has no thread block of its own while it runs, but that of the thread which left for it: a wait
+// that no other thread comes between changes the FS base not at all. `self` is null there
+// meanwhile: whatever the loop or libev calls is the plain system call.
 #pragma once
 
 #include <sys/epoll.h>

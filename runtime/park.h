@@ -57,10 +57,18 @@ __attribute__((always_inline)) inline void switch_to(Thread* from, Thread* to) {
     context_switch_by_jump(&from->context, &to->context);
 }
 
+// The loop runs on the block of the thread that it was called from (loop.cpp), but not on that of
+// one that has ended, whose memory is free.
+__attribute__((always_inline)) inline void switch_to_loop(Thread* me) {
+    ++stats.switches;
+    if (me->state == State::ended) loop_thread->context.fs = loop_thread->block;
+    context_switch_by_jump(&me->context, &loop_thread->context);
+}
+
 __attribute__((always_inline)) inline void leave(Thread* me) {
     me->unparked_calls = 0;
     if (run_queue.head == nullptr || ++switches_since_poll >= switches_per_poll) {
-        switch_to(me, loop_thread);
+        switch_to_loop(me);
     } else {
         switch_to(me, run_queue.take());
     }

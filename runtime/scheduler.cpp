@@ -100,14 +100,24 @@ void* loop_block() { return loop_thread->block; }
 
 void switch_to_loop_from(Context* from) { green_context_switch(from, &loop_thread->context); }
 
-void run_next_from_loop(Thread* loop) {
+static void switch_from_loop(Thread* loop, Thread* next, Thread* lender) {
+    if (next != lender || next->shares_stack) return switch_to(loop, next);
+    ++stats.switches;
+    Context there = next->context;
+    there.fs = nullptr;  // its block is loaded
+    context_switch_by_jump(&loop->context, &there);
+}
+
+void run_next_from_loop(Thread* loop, Thread* lender) {
     // Many who never wait for long must not keep the hogs from the CPU for ever.
     bool hogs_turn = run_queue.head == nullptr || switches_since_poll >= switches_per_poll;
     switches_since_poll = 0;
-    if (!hogs_turn || hogs.head == nullptr) return switch_to(loop, run_queue.take());
+    if (!hogs_turn || hogs.head == nullptr) {
+        return switch_from_loop(loop, run_queue.take(), lender);
+    }
     hogs_turn_at = stats.switches + 1;
     if (on_hogs_turn != nullptr) on_hogs_turn();
-    switch_to(loop, hogs.take());
+    switch_from_loop(loop, hogs.take(), lender);
 }
 
 void report_and_wait_on(Thread* me) {
@@ -142,7 +152,7 @@ void yield_to_loop() {
     Thread* me = self;
     me->unparked_calls = 0;
     run_queue_add(me);
-    switch_to(me, loop_thread);
+    switch_to_loop(me);
 }
 
 void poll_before_switch() { switches_since_poll = switches_per_poll; }
@@ -152,7 +162,7 @@ void yield_as_hog() {
     me->unparked_calls = 0;
     defer_new_threads();
     hogs.add(me);
-    switch_to(me, loop_thread);
+    switch_to_loop(me);
 }
 
 void yield_after_many_calls(Thread* me) {

@@ -81,7 +81,7 @@ inline void count_unparked_call() {
 void run_queue_add(Thread* thread);
 bool run_queue_empty();
 void switch_away(Thread* me);
-void run_next_from_loop(Thread* loop_thread);
+void run_next_from_loop(Thread* loop_thread, Thread* lender);
 void* loop_block();
 void switch_to_loop_from(Context* from);
 extern TimerHeap timers;

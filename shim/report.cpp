@@ -58,6 +58,7 @@ void for_each_counter(Act act) {
     act("stacks", "stacks in use at the end", stats.stacks);
     if (pool_size != 0) act("pool_waits", "waited to begin (GREEN_POOL)", stats.pool_waits);
     act("switches", "switches", stats.switches);
+    if (green_fs_calls != 0) act("fs_calls", "system calls for the FS base", green_fs_calls);
     act("parks_fd", "waits for a descriptor", parks(Park::fd));
     act("parks_addr", "waits for another thread", parks(Park::address));
     act("parks_sleep", "sleeps", parks(Park::sleep));

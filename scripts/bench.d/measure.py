@@ -141,18 +141,19 @@ class Measure:
                 load.go()
                 load.result(60)
                 strace.process.send_signal(signal.SIGINT)
-                total = self.strace_total(strace)
+                counts = self.strace_counts(strace)
             load.finish()
-        return {"calls": total / requests}
+        return {"calls": sum(counts.values()) / requests,
+                "for_fs": counts.get("arch_prctl", 0) / requests}
 
     @staticmethod
-    def strace_total(strace):
-        total = 0
+    def strace_counts(strace):
+        counts = {}
         while (line := strace.readline(30)) is not None:
             found = re.match(r"\s*(\d+)\s+(\w+)\s*$", line)
             if found and found[2] != "total":
-                total += int(found[1])
-        return total
+                counts[found[2]] = int(found[1])
+        return counts
 
     @staticmethod
     def wait_for_tracer(server, strace):
