@@ -29,6 +29,7 @@
 #include <ucontext.h>
 #include <unwind.h>
 
+#include "hooks/fs_trap.h"
 #include "hooks/program_code.h"
 #include "hooks/signal.h"
 #include "runtime/stats.h"
@@ -179,7 +180,7 @@ bool returns_elsewhere(long number, const long* a) {
 long change_mask(const long* a, ucontext_t* context) {
     uint64_t set = 0;
     if (a[1] != 0) memcpy(&set, reinterpret_cast<void*>(a[1]), sizeof set);
-    set &= ~(uint64_t{1} << (SIGSYS - 1));
+    set &= ~(uint64_t{1} << (SIGSYS - 1)) & ~context_signals;
     long r = sys::invoke(SYS_rt_sigprocmask, a[0], a[1] == 0 ? nullptr : &set, a[2], a[3]);
     sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &context->uc_sigmask, mask_size);
     return r;
@@ -208,6 +209,12 @@ void perform(long number, const long* a, ucontext_t* context) {
             registers[REG_RAX] = change_stack(a, context);
             return;
         case SYS_rt_sigaction:
+            if (a[0] == SIGSEGV) {
+                registers[REG_RAX] =
+                    kernel_action(SIGSEGV, reinterpret_cast<const sys::SignalAction*>(a[1]),
+                                  reinterpret_cast<sys::SignalAction*>(a[2]));
+                return;
+            }
             if (a[0] != SIGSYS) break;
             registers[REG_RAX] =
                 signals_sigsys_action(reinterpret_cast<const sys::SignalAction*>(a[1]),

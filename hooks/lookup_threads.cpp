@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <resolv.h>
 
+#include "hooks/fs_trap.h"
 #include "hooks/resolver.h"
 #include "hooks/wait.h"
 
@@ -115,6 +116,7 @@ bool start_helper() {
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setsigmask_np(&attr, &all);
     pthread_t made;
+    KernelKnowsFs scope;
     bool ok = original_pthread_create()(&made, &attr, help, nullptr) == 0;
     pthread_attr_destroy(&attr);
     return ok;

@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <wordexp.h>
 
 #include "hooks/accept_shape.h"
 #include "hooks/activate.h"
+#include "hooks/fs_trap.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 
@@ -142,6 +144,7 @@ ORIGINAL(int, posix_spawnp,
          nullptr)
 ORIGINAL(FILE*, popen, (const char*, const char*), nullptr)
 ORIGINAL(int, system, (const char*), nullptr)
+ORIGINAL(int, wordexp, (const char*, wordexp_t*, int), nullptr)
 
 ORIGINAL(int, clone, (int (*)(void*), void*, int, void*, ...), nullptr)
 
@@ -203,11 +206,19 @@ HOOK(FILE*, popen, (const char* command, const char* mode), interposed) {
     fd_forked();
     return original_popen()(command, mode);
 }
+HOOK_ALIAS(_IO_popen, popen, interposed)
 
 // system(3) hands its child the thread's own mask itself; it waits, so the kernel's is left alone.
 HOOK(int, system, (const char* command), interposed) {
+    KernelKnowsFs scope;
     fd_forked();
     return original_system()(command);
+}
+
+HOOK(int, wordexp, (const char* words, wordexp_t* result, int flags), interposed) {
+    KernelKnowsFs scope;  // it may run a shell
+    fd_forked();
+    return original_wordexp()(words, result, flags);
 }
 
 HOOK(int, execve, (const char* path, char* const argv[], char* const envp[]), redirected) {

@@ -33,6 +33,7 @@
 
 #include "hooks/accept_check.h"
 #include "hooks/activate.h"
+#include "hooks/fs_trap.h"
 #include "hooks/hooks.h"
 #include "hooks/program_code.h"
 #include "hooks/signal_context.h"
@@ -97,11 +98,14 @@ Mask held_back = 0;  // what the kernel is to keep while there is little room in
 QueuedSignal* for_process = nullptr;  // pending for whichever thread may take them
 
 long set_action(int signal, const Action* action, Action* old) {
-    return sys::invoke(SYS_rt_sigaction, signal, action, old, mask_size);
+    return kernel_action(signal, action, old);
 }
 
+// What no mask of the kernel's may hold.
+Mask unblockable() { return auditors | context_signals; }
+
 void set_kernel_mask(Mask m) {
-    m = (m | held_back) & ~auditors;
+    m = (m | held_back) & ~unblockable();
     if (m == kernel_mask) return;
     kernel_mask = m;
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
@@ -110,7 +114,7 @@ void set_kernel_mask(Mask m) {
 class AllBlocked {
   public:
     AllBlocked() {
-        Mask all = ~Mask{0};
+        Mask all = ~context_signals;
         sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, mask_size);
     }
     ~AllBlocked() {
@@ -513,7 +517,7 @@ void install_ours(int signal) {
     if ((faults & bit(signal)) != 0) kept |= SA_ONSTACK;
     mine.flags = (a.flags & kept) | SA_SIGINFO | sys::sa_restorer;
     mine.restorer = sys::green_restore_frame;
-    mine.mask = ~Mask{0};
+    mine.mask = ~context_signals;
     set_action(signal, &mine, nullptr);
     ours |= bit(signal);
     only_guarded &= ~bit(signal);
@@ -559,7 +563,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (is_overflow_handler(handler) || is_check_handler(handler)) was = {};
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sys::sa_restorer,
-                    sys::green_restore_frame, to_mask(&act->sa_mask) & ~auditors};
+                    sys::green_restore_frame, to_mask(&act->sa_mask) & ~unblockable()};
         bool is_auditors = !in_child && (auditors & bit(signal)) != 0;
         bool wrapped = (faults & ~wrapped_faults & bit(signal)) == 0;
         if (active && !in_child && is_handler(a) && wrapped) {
@@ -781,12 +785,14 @@ MaskDuringCall::~MaskDuringCall() {
 }
 
 void mask_to_kernel() {
+    context_pin_fs(true);
     Mask mine = self->blocked & ~auditors;
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mine, nullptr, mask_size);
 }
 
 void mask_from_kernel() {
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    context_pin_fs(false);
 }
 
 void signals_adopt_caller() {
@@ -808,6 +814,8 @@ void signals_activate() {
     loop_on_wake = distribute;
     learn_alternate_stack(self);
     give_kernel_fault_stack();
+    fs_trap_start();
+    set_kernel_mask(mask_for_kernel());
     for (int signal = 1; signal < signal_count; ++signal) {
         if ((faults & ~wrapped_faults & bit(signal)) != 0) continue;
         if (set_action(signal, nullptr, &actions[signal]) < 0 || !is_handler(actions[signal])) {
@@ -822,6 +830,7 @@ void signals_activate() {
 
 void signals_after_fork_in_child() {
     if (!active) return;
+    fs_trap_end();
     active = false;
     for (int signal = 1; signal < signal_count; ++signal) {
         if ((ours & bit(signal)) != 0) set_action(signal, &actions[signal], nullptr);

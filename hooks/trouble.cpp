@@ -21,6 +21,7 @@
 
 #include "hooks/accept_modes.h"
 #include "hooks/activate.h"
+#include "hooks/fs_trap.h"
 #include "hooks/pool.h"
 #include "hooks/signal.h"
 #include "runtime/loop.h"
@@ -32,7 +33,6 @@ namespace green {
 namespace {
 
 constexpr int most_threads_told = 20, most_frames = 24;
-constexpr size_t mask_size = 8;
 
 // One write(2) per line: other processes may share stderr.
 __attribute__((format(printf, 1, 2))) void say(const char* format, ...) {
@@ -174,7 +174,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
             "gives each a copy\n");
     }
     sys::SignalAction by_default = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-    sys::invoke(SYS_rt_sigaction, signal, &by_default, nullptr, mask_size);
+    kernel_action(signal, &by_default, nullptr);
     if (info->si_code <= 0) {  // it was sent, and will not come again by itself
         sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
     }
@@ -182,11 +182,11 @@ void on_fault(int signal, siginfo_t* info, void*) {
 
 void watch_for_overflow() {
     sys::SignalAction action = {};
-    sys::invoke(SYS_rt_sigaction, SIGSEGV, nullptr, &action, mask_size);
+    kernel_action(SIGSEGV, nullptr, &action);
     if (action.handler != SIG_DFL) return;
     action = {reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_fault)),
               SA_SIGINFO | SA_ONSTACK | sys::sa_restorer, sys::green_restore_frame, 0};
-    sys::invoke(SYS_rt_sigaction, SIGSEGV, &action, nullptr, mask_size);
+    kernel_action(SIGSEGV, &action, nullptr);
 }
 
 }  // namespace

@@ -73,8 +73,27 @@ inline void context_switch_by_jump(Context* from, const Context* to) {
 #endif
 }
 
-// Switches that took a system call, because user mode may not set the FS base here.
+// Where user mode may not set the FS base (no FSGSBASE in AT_HWCAP2), a switch makes a system call,
+// arch_prctl(2): this many.
 extern "C" uint64_t green_fs_calls;
+bool context_calls_for_fs();
+
+// From now on switches use the instruction nevertheless, and the kernel is told `trap`, an address
+// by which nothing can be reached: where it ran somebody else meanwhile, it brings that back, and
+// the next use of the FS base is a fault (hooks/fs_trap.h). Null: no longer.
+void context_trap_fs(void* trap);
+
+// Puts the base right if the kernel brought the trap back; whether it did. From signal handlers
+// too, with whatever base.
+bool context_repair_fs();
+
+// The kernel knows the running context's base, until the next switch; or, as long as there were
+// more calls with true than with false, that of all contexts.
+void context_tell_kernel_fs();
+void context_pin_fs(bool pin);
+
+// The signals that no mask of the kernel thread may hold (bit 0 is signal 1): SIGSEGV with a trap.
+extern uint64_t context_signals;
 
 // The lowest address of what a context that does not run needs of its stack.
 void* context_lowest(const Context& context);

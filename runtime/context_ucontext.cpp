@@ -65,6 +65,13 @@ extern "C" __attribute__((noinline)) void green_context_switch(Context* from, co
     libcs_swapcontext(&here, static_cast<ucontext_t*>(to->sp));
 }
 
+bool context_calls_for_fs() { return false; }  // it does, and that is all it can do
+void context_trap_fs(void*) {}
+bool context_repair_fs() { return false; }
+void context_tell_kernel_fs() {}
+void context_pin_fs(bool) {}
+uint64_t context_signals = 0;
+
 void* context_lowest(const Context& context) {
     void* lowest = context.sp;
 #if defined(__x86_64__)

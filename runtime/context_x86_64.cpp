@@ -8,13 +8,27 @@
 #include "runtime/sys.h"
 
 extern "C" unsigned char green_have_fsgsbase;
+uint64_t green_fs_calls = 0;
 extern "C" void green_context_start();
 
 namespace green {
 
 namespace {
 constexpr unsigned long hwcap2_fsgsbase = 1UL << 1;
-constexpr int arch_get_fs = 0x1003;
+constexpr int arch_set_fs = 0x1002;
+
+// Without FSGSBASE: the base that belongs to the running context, what the kernel was told, and
+// what it is told while there is a trap.
+void* fs_of_context = nullptr;
+void* told = nullptr;
+void* trap = nullptr;
+int pins = 0;
+
+void tell_kernel(void* fs) {
+    ++green_fs_calls;
+    sys::invoke(SYS_arch_prctl, arch_set_fs, fs);
+    told = fs;
+}
 
 // What green_context_switch pops, lowest address first.
 struct SavedFrame {
@@ -25,6 +39,45 @@ struct SavedFrame {
     void (*return_address)();
 };
 }  // namespace
+
+uint64_t context_signals = 0;
+
+// On the new context's stack; no thread-local variable may be touched here.
+extern "C" __attribute__((used, visibility("hidden"))) void green_set_fs(void* fs) {
+    fs_of_context = fs;
+    if (trap == nullptr || pins > 0) return tell_kernel(fs);
+    if (told != trap) tell_kernel(trap);
+    asm volatile("wrfsbase %0" : : "r"(fs) : "memory");
+}
+
+bool context_calls_for_fs() { return !green_have_fsgsbase; }
+
+void context_trap_fs(void* address) {
+    constexpr uint64_t sigsegv = 1 << 10;
+    // The base may have been lost: it is read while there is still somebody to put it right.
+    asm volatile("movq %%fs:0, %0" : "=r"(fs_of_context) : : "memory");
+    trap = address;
+    context_signals = trap == nullptr ? 0 : sigsegv;
+    green_set_fs(fs_of_context);
+}
+
+bool context_repair_fs() {
+    if (__builtin_expect(trap == nullptr, 1)) return false;
+    void* fs;
+    asm volatile("rdfsbase %0" : "=r"(fs));
+    if (fs != trap) return false;
+    asm volatile("wrfsbase %0" : : "r"(fs_of_context) : "memory");
+    return true;
+}
+
+void context_tell_kernel_fs() {
+    if (trap != nullptr && told != fs_of_context) tell_kernel(fs_of_context);
+}
+
+void context_pin_fs(bool pin) {
+    pins += pin ? 1 : -1;
+    if (pin) context_tell_kernel_fs();
+}
 
 const char* context_prepare() {
     green_have_fsgsbase = (getauxval(AT_HWCAP2) & hwcap2_fsgsbase) != 0;
@@ -52,9 +105,7 @@ void* context_fs() {
         asm volatile("rdfsbase %0" : "=r"(fs));
         return fs;
     }
-    void* fs = nullptr;
-    sys::invoke(SYS_arch_prctl, arch_get_fs, &fs);
-    return fs;
+    return __builtin_thread_pointer();
 }
 
 }  // namespace green

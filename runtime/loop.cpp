@@ -72,6 +72,7 @@ long wait_for_events(uint64_t limit) {
             return wait_for_events(limit);
         }
     }
+    context_repair_fs();  // the kernel has run others meanwhile
     return n < 0 ? 0 : n;
 }
 
@@ -271,7 +272,7 @@ void loop_abandon() {
     lowest_own_fd = INT_MAX;
     highest_own_fd = -1;
     libev_fd = -1;
-    libev_asked = watch_set = stall_told = false;
+    libev_asked = watch_set = stall_told = turning = false;
     thread = nullptr;
     // libev closes its own copies; its epoll set itself lives on in the parent.
     if (libev != nullptr) of_libev.loop_destroy(libev);

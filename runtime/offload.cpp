@@ -188,8 +188,8 @@ long start_helper() {
     reinterpret_cast<long*>(top)[1] = memory;
 
     uint64_t before = 0;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, signal_prepared ? &all_but_cut : &all_signals,
-                &before, mask_size);
+    uint64_t meanwhile = (signal_prepared ? all_but_cut : all_signals) & ~context_signals;
+    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &meanwhile, &before, mask_size);
     long result = clone_helper(top, tls);
     sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, mask_size);
     if (sys::failed(result)) sys::invoke(SYS_munmap, memory, bytes);

@@ -29,6 +29,12 @@ bool read_stats(const char* value, void* to) {
     return true;
 }
 
+bool read_fs_base(const char* value, void* to) {
+    bool call = strcmp(value, "call") == 0;
+    *static_cast<bool*>(to) = call;
+    return call || strcmp(value, "auto") == 0;
+}
+
 bool read_pool(const char* value, void* to) {
     char* end = nullptr;
     unsigned long size = strcmp(value, "off") == 0 ? 0 : strtoul(value, &end, 10);
@@ -127,6 +133,7 @@ const Option options[] = {
     {"GREEN_INHERIT", "0 or 1", read_switch, &config.inherit},
     {"GREEN_PREEMPT", "off or a number of milliseconds up to 10000", read_slice,
      &config.preempt_slice},
+    {"GREEN_FSBASE", "auto or call", read_fs_base, &config.call_for_fs},
     {"GREEN_AUDIT", "0 or 1", read_switch, &config.audit},
     {"GREEN_ACCEPT", "off, clone, fork, check or auto", read_accept, &config.accept},
     {"GREEN_MAX_FLOWS", "a number from 1 to 100000", read_max_flows, &config.max_flows},

@@ -12,6 +12,7 @@ struct Config {
     char stats[4096] = "";         // GREEN_STATS: "stderr", or the absolute path of a file
     unsigned long stack_size = 0;  // GREEN_STACK: bytes, with K, M or G; 0: as libc says
     bool inherit = true;           // GREEN_INHERIT=0: programs that this one starts run natively
+    bool call_for_fs = false;      // GREEN_FSBASE=call: never the trap of hooks/fs_trap.h
     bool audit = false;            // GREEN_AUDIT=1: look for calls that got past the hooks
     AcceptMode accept = AcceptMode::off;     // GREEN_ACCEPT: how a one-at-a-time server serves many
     unsigned max_flows = 1024;               // GREEN_MAX_FLOWS: and how many at most

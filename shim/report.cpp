@@ -12,6 +12,7 @@
 
 #include "hooks/activate.h"
 #include "hooks/audit.h"
+#include "hooks/fs_trap.h"
 #include "hooks/hook.h"
 #include "hooks/pool.h"
 #include "hooks/resolver.h"
@@ -58,7 +59,10 @@ void for_each_counter(Act act) {
     act("stacks", "stacks in use at the end", stats.stacks);
     if (pool_size != 0) act("pool_waits", "waited to begin (GREEN_POOL)", stats.pool_waits);
     act("switches", "switches", stats.switches);
-    if (green_fs_calls != 0) act("fs_calls", "system calls for the FS base", green_fs_calls);
+    if (green_fs_calls != 0) {  // no FSGSBASE here
+        act("fs_calls", "system calls for the FS base", green_fs_calls);
+        act("fs_repairs", "FS bases lost and repaired", fs_repairs);
+    }
     act("parks_fd", "waits for a descriptor", parks(Park::fd));
     act("parks_addr", "waits for another thread", parks(Park::address));
     act("parks_sleep", "sleeps", parks(Park::sleep));

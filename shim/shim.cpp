@@ -13,6 +13,7 @@
 #include "hooks/accept_fork.h"
 #include "hooks/activate.h"
 #include "hooks/audit.h"
+#include "hooks/fs_trap.h"
 #include "hooks/hooks.h"
 #include "hooks/pool.h"
 #include "hooks/preempt.h"
@@ -91,6 +92,7 @@ __attribute__((constructor)) void start(int, char** arguments, char** environmen
     default_stack_size = config.stack_size;
     preempt_slice = config.preempt_slice;
     audit_wanted = config.audit;
+    fs_trap_wanted = !config.call_for_fs;
     accept_mode = config.accept;
     max_flows = config.max_flows;
     resolver = config.resolver;
