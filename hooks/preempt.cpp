@@ -81,10 +81,16 @@ bool of_real_time() { return preempt_slice < sys::millisecond; }  // in tests
 
 bool make_timer(int clock, int* timer);
 
-void set_timer() {
-    itimerspec once = {{}, sys::to_timespec(preempt_slice)};
-    sys::invoke(SYS_timer_settime, slice_timer, 0, &once, nullptr);
-    armed = true;
+// One tick, so many nanoseconds from now.
+bool tick_in(uint64_t time, int* timer, int clock = CLOCK_MONOTONIC) {
+    itimerspec once = {{}, sys::to_timespec(time)};
+    return (*timer >= 0 || make_timer(clock, timer)) &&
+           sys::invoke(SYS_timer_settime, *timer, 0, &once, nullptr) == 0;
+}
+
+void begin_slice() {
+    int clock = of_real_time() ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    armed = tick_in(preempt_slice, &slice_timer, clock);
 }
 
 // Signals and an asynchronous cancellation that wait for a call which this thread does not make.
@@ -95,17 +101,11 @@ void act_on_requests(void* context) {
     cancel_if_asynchronous();
 }
 
-void look_again(uint64_t when) {
-    itimerspec once = {{}, sys::to_timespec(when)};
-    if (second_timer < 0 && !make_timer(CLOCK_MONOTONIC, &second_timer)) return;
-    sys::invoke(SYS_timer_settime, second_timer, 0, &once, nullptr);
-}
-
 // A look costs 2 us, and 20 in a virtual machine. Where nobody waits, it is for what may have come
 // from outside.
 void look_again_for_switch() {
     uint64_t when = run_queue_empty() ? sys::millisecond : sys::millisecond / 5;
-    if (preempt_slice > when) look_again(when);
+    if (preempt_slice > when) tick_in(when, &second_timer);
 }
 
 void on_second_tick(Thread* me, void* context) {
@@ -145,12 +145,11 @@ bool give_way(void* context) {
 
 // A hog computes, or is about to.
 void look_soon() {
-    if (look_set || (look_timer < 0 && !make_timer(CLOCK_MONOTONIC, &look_timer))) return;
+    if (look_set) return;
     constexpr uint64_t longest = 2 * sys::millisecond, shortest = 50'000;
     uint64_t now = sys::now(), next = timers.next();
     uint64_t left = next > now ? std::min(next - now, longest) : 0;
-    itimerspec once = {{}, sys::to_timespec(std::max(left, shortest))};
-    look_set = sys::invoke(SYS_timer_settime, look_timer, 0, &once, nullptr) == 0;
+    look_set = tick_in(std::max(left, shortest), &look_timer);
 }
 
 // Somebody else may have run since: then the next hog's turn sets the timer again.
@@ -191,7 +190,7 @@ void on_tick(int, siginfo_t* info, void* context) {
         if (me != nullptr && is_anything_requested(me)) preempt_for_signals();
         return;
     }
-    set_timer();
+    begin_slice();
     // The tick before made two switches, to the loop and to the thread that runs now.
     bool alone = stats.switches <= switches_at_tick + 2;
     used_whole_slice = alone || stats.switches == hogs_turn_at;
@@ -223,18 +222,14 @@ bool make_timer(int clock, int* timer) {
 
 void preempt_start() {
     if (armed || preempt_slice == 0) return;
-    clockid_t clock = of_real_time() ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
-    if (slice_timer < 0 && !make_timer(clock, &slice_timer)) {
-        preempt_slice = 0;  // no timers left: threads then switch at their calls only
-        return;
-    }
-    if (!of_real_time()) on_hogs_turn = look_soon;
-    set_timer();
+    begin_slice();
+    if (!armed) preempt_slice = 0;  // no timers left: threads then switch at their calls only
+    if (armed && !of_real_time()) on_hogs_turn = look_soon;
 }
 
 void preempt_for_signals() {
     constexpr uint64_t soon = 100'000;
-    look_again(soon);
+    tick_in(soon, &second_timer);
 }
 
 long accept_for_a_moment(int fd, sockaddr* address, socklen_t* size, int flags) {
