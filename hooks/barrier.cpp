@@ -19,8 +19,6 @@ void _pthread_cleanup_push(_pthread_cleanup_buffer*, void (*)(void*), void*);
 void _pthread_cleanup_pop(_pthread_cleanup_buffer*, int);
 }
 
-ORIGINAL(int, pthread_once, (pthread_once_t*, void (*)()), nullptr)
-
 namespace {
 
 // glibc's struct pthread_barrier.
@@ -35,8 +33,8 @@ static_assert(sizeof(Barrier) <= sizeof(pthread_barrier_t));
 
 // An attempt that was in progress when its process forked has nobody to end it in the child; as in
 // glibc the number of forks in the upper bits tells.
-constexpr int once_in_progress = 1, once_done = 2;
-int in_progress_here() { return once_in_progress | fork_generation; }
+constexpr unsigned once_in_progress = 1, once_done = 2;
+unsigned in_progress_here() { return once_in_progress | static_cast<unsigned>(fork_generation); }
 
 // glibc's own rules, so that a barrier means the same before the first thread, in the child of a
 // fork and to native processes: `in` and `out` count arrivals and departures, current_round is how
@@ -47,24 +45,24 @@ unsigned arrivals_before_reset(const Barrier* b) {
     return threshold - threshold % b->count;
 }
 
-int scope(const Barrier* b) { return b->shared != 0 ? 0 : FUTEX_PRIVATE_FLAG; }
+int scope(bool shared) { return shared ? 0 : FUTEX_PRIVATE_FLAG; }
 
-// Waits while a word of the barrier has a value.
-void wait_while(Barrier* b, const unsigned* word, unsigned value) {
+// Waits while a word has a value. Also for kernel threads that are not ours.
+void wait_while(const unsigned* word, unsigned value, bool shared) {
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
         if (self == nullptr) {
             note_outsider();
-            sys::invoke(SYS_futex, word, FUTEX_WAIT | scope(b), value, nullptr);
-        } else if (wait_object(word, b->shared != 0, sys::never) == Wake::interrupted) {
+            sys::invoke(SYS_futex, word, FUTEX_WAIT | scope(shared), value, nullptr);
+        } else if (wait_object(word, shared, sys::never) == Wake::interrupted) {
             handle_interruption();
         }
     }
 }
 
-void wake_all(const Barrier* b, unsigned* word) {
+void wake_all(const unsigned* word, bool shared) {
     wake_waiters(word, UINT32_MAX);
-    if (self == nullptr || outsiders_wait || b->shared != 0) {
-        sys::invoke(SYS_futex, word, FUTEX_WAKE | scope(b), INT_MAX);
+    if (self == nullptr || outsiders_wait || shared) {
+        sys::invoke(SYS_futex, word, FUTEX_WAKE | scope(shared), INT_MAX);
     }
 }
 
@@ -73,7 +71,7 @@ unsigned arrive(Barrier* b) {
         unsigned arrival = __atomic_add_fetch(&b->in, 1, __ATOMIC_ACQ_REL);
         if (arrival <= arrivals_before_reset(b)) return arrival;
         while (arrival > arrivals_before_reset(b)) {
-            wait_while(b, &b->in, arrival);
+            wait_while(&b->in, arrival, b->shared != 0);
             arrival = __atomic_load_n(&b->in, __ATOMIC_RELAXED);
         }
     }
@@ -85,7 +83,7 @@ void depart(Barrier* b) {
     b->current_round = 0;
     b->out = 0;
     __atomic_store_n(&b->in, 0, __ATOMIC_RELEASE);
-    wake_all(b, &b->in);
+    wake_all(&b->in, b->shared != 0);
 }
 
 int wait_barrier(Barrier* b) {
@@ -95,12 +93,12 @@ int wait_barrier(Barrier* b) {
         unsigned complete = arrival - arrival % count;
         if (__atomic_compare_exchange_n(&b->current_round, &round, complete, false,
                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            wake_all(b, &b->current_round);
+            wake_all(&b->current_round, b->shared != 0);
             round = complete;
         }
     }
     while (round < arrival) {
-        wait_while(b, &b->current_round, round);
+        wait_while(&b->current_round, round, b->shared != 0);
         round = __atomic_load_n(&b->current_round, __ATOMIC_ACQUIRE);
     }
     depart(b);
@@ -112,7 +110,7 @@ int destroy_barrier(Barrier* b) {
     unsigned left = arrivals_before_reset(b) - in;
     if (__atomic_fetch_add(&b->out, left, __ATOMIC_ACQ_REL) >= in) return 0;
     while (in != 0) {  // somebody has not left yet
-        wait_while(b, &b->in, in);
+        wait_while(&b->in, in, b->shared != 0);
         in = __atomic_load_n(&b->in, __ATOMIC_ACQUIRE);
     }
     return 0;
@@ -123,8 +121,7 @@ int destroy_barrier(Barrier* b) {
 // runs what stands in the thread's list of cleanup handlers.
 class OnceAttempt {
   public:
-    explicit OnceAttempt(pthread_once_t* control) {
-        *control = in_progress_here();
+    explicit OnceAttempt(unsigned* control) {
         _pthread_cleanup_push(&cleanup_, take_back, control);
     }
     ~OnceAttempt() { _pthread_cleanup_pop(&cleanup_, done ? 0 : 1); }
@@ -134,8 +131,9 @@ class OnceAttempt {
 
   private:
     static void take_back(void* control) {
-        *static_cast<pthread_once_t*>(control) = 0;
-        wake_address(control, UINT32_MAX);
+        auto* word = static_cast<unsigned*>(control);
+        __atomic_store_n(word, 0, __ATOMIC_RELEASE);
+        wake_all(word, false);
     }
     _pthread_cleanup_buffer cleanup_;
 };
@@ -150,22 +148,29 @@ HOOK(int, pthread_barrier_destroy, (pthread_barrier_t * barrier), interposed) {
     return destroy_barrier(reinterpret_cast<Barrier*>(barrier));
 }
 
-HOOK(int, pthread_once, (pthread_once_t * control, void (*routine)()), interposed) {
-    if (self == nullptr) return original_pthread_once()(control, routine);
-    while (*control == in_progress_here()) {
-        if (wait_address(control) == Wake::interrupted) handle_interruption();
+// libc reads its own files under one (gai.conf, the tables of iconv): it may park there.
+HOOK(int, pthread_once, (pthread_once_t * control, void (*routine)()), redirected) {
+    auto* word = reinterpret_cast<unsigned*>(control);
+    for (;;) {
+        unsigned seen = __atomic_load_n(word, __ATOMIC_ACQUIRE), here = in_progress_here();
+        if (seen == once_done) return 0;
+        if (seen == here) {
+            wait_while(word, here, false);
+        } else if (__atomic_compare_exchange_n(word, &seen, here, false, __ATOMIC_ACQUIRE,
+                                               __ATOMIC_RELAXED)) {
+            break;
+        }
     }
-    if (*control == once_done) return 0;
     {
-        OnceAttempt attempt(control);
+        OnceAttempt attempt(word);
         routine();
         attempt.done = true;
     }
-    *control = once_done;
-    wake_address(control, UINT32_MAX);
+    __atomic_store_n(word, once_done, __ATOMIC_RELEASE);
+    wake_all(word, false);
     return 0;
 }
-HOOK_ALIAS(__pthread_once, pthread_once, interposed)
+HOOK_ALIAS(__pthread_once, pthread_once, redirected)
 
 HOOK(void, call_once, (once_flag * control, void (*routine)()), interposed) {
     hook_pthread_once(reinterpret_cast<pthread_once_t*>(control), routine);
