@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 
-from harness import LIBRARY, Skip, main, test, write
+from harness import LIBRARY, Skip, main, run, test, write
 
 NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2"}  # libev and c-ares are loaded by themselves
 
@@ -57,6 +57,24 @@ def library_exports():
     assert not runtime, f"exported, and nobody's business: {runtime}"
     undefined = tool("nm", "-D", "--undefined-only", LIBRARY)
     assert "_Z" not in undefined, "libgreen.so asks for the C++ runtime of the program"
+
+
+@test(audit=False)
+def library_fs_base():
+    """Where the kernel offers no FSGSBASE: by system call, and with the trap, which makes few."""
+    built()
+    program = os.path.join(os.path.dirname(LIBRARY), "tests/parity/bin/thread_identity")
+    by_call, with_trap = (run(program, green=True, env={"GREEN_FSBASE": how})
+                          for how in ("call", "auto"))
+    assert by_call.output == with_trap.output
+    calls = by_call.own_counters()
+    if "fs_calls" not in calls:
+        raise Skip("the kernel offers FSGSBASE")
+    assert calls["fs_repairs"] == 0 and calls["fs_calls"] > calls["switches"] / 3, calls
+    trap = with_trap.own_counters()
+    if trap["fs_repairs"] == 0 and trap["fs_calls"] > trap["switches"] / 3:
+        raise Skip("the instruction is not allowed")
+    assert trap["fs_calls"] < trap["switches"] / 100, trap
 
 
 @test(audit=False)
