@@ -2,7 +2,7 @@
  * answer comes at once although there is nothing to receive. (Who remembers that a descriptor is
  * empty and waits without asking never hears it.)
  *
- * PARITY: switches=5 threads=1 */
+ * PARITY: timeout=10 switches=5 threads=1 */
 #include "parity.h"
 
 #include <sys/eventfd.h>
