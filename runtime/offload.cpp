@@ -330,7 +330,9 @@ long offload(Lasts lasts, long number, long a, long b, long c, long d, long e, l
 }
 
 void offload_collect() {
-    if (helpers == 0) return;
+    // Not whether there are helpers: the one that made a call may have ended by now, if the loop
+    // did not come round for longer than a helper stays.
+    if (__atomic_load_n(&finished, __ATOMIC_ACQUIRE) == nullptr) return;
     Job* list;
     {
         Locked scope;
