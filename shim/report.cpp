@@ -183,8 +183,10 @@ void report_prepare() {
     stats_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
 }
 
+bool report_wanted() { return (config.stats[0] != '\0' || audited) && !sandboxed; }
+
 void report() {
-    if ((config.stats[0] == '\0' && !audited) || sandboxed) return;
+    if (!report_wanted()) return;
     offload_retire();
     static Text text;
     text.clear();

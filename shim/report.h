@@ -5,4 +5,5 @@ namespace green {
 // At the start and at the end of the process.
 void report_prepare();
 void report();
+bool report_wanted();  // whether report() would tell anything
 }  // namespace green
