@@ -279,7 +279,7 @@ void loop_abandon() {
     libev = nullptr;
 }
 
-bool in_loop() { return turning && owner != nullptr && self == nullptr; }
+bool in_loop() { return owner != nullptr && self == nullptr && turning; }
 
 int loop_poll(int fd, epoll_event* events, int max, int timeout_ms) {
     if (fd != libev_fd) {
