@@ -51,7 +51,6 @@ void context_make(Context* context, void* top, void (*entry)()) {
     context->sp = saved;
 }
 
-uint64_t green_fs_calls = 0;
 
 extern "C" __attribute__((noinline)) void green_context_switch(Context* from, const Context* to) {
     ucontext_t here;
@@ -70,6 +69,7 @@ void context_trap_fs(void*) {}
 bool context_repair_fs() { return false; }
 void context_tell_kernel_fs() {}
 void context_pin_fs(bool) {}
+uint64_t green_fs_calls = 0;
 uint64_t context_signals = 0;
 
 void* context_lowest(const Context& context) {

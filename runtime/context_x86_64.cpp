@@ -8,7 +8,6 @@
 #include "runtime/sys.h"
 
 extern "C" unsigned char green_have_fsgsbase;
-uint64_t green_fs_calls = 0;
 extern "C" void green_context_start();
 
 namespace green {
@@ -41,6 +40,7 @@ struct SavedFrame {
 };
 }  // namespace
 
+uint64_t green_fs_calls = 0;
 uint64_t context_signals = 0;
 
 // On the new context's stack, the other's base still loaded: no thread-local variable may be
