@@ -19,15 +19,18 @@ constexpr int arch_set_fs = 0x1002;
 // Without FSGSBASE: the base that belongs to the running context, what the kernel was told, and
 // what it is told while there is a trap.
 void* fs_of_context = nullptr;
-void* told = nullptr;
+void* volatile told = nullptr;
 void* trap = nullptr;
 int pins = 0;
 
+// A signal handler may come in between that meets the trap, and tells something else.
 __attribute__((no_sanitize("thread"))) void tell_kernel(void* fs) {
-    ++green_fs_calls;
-    long result = SYS_arch_prctl;
-    asm volatile("syscall" : "+a"(result) : "D"(arch_set_fs), "S"(fs) : "rcx", "r11", "memory");
-    told = fs;
+    do {
+        told = fs;
+        ++green_fs_calls;
+        long result = SYS_arch_prctl;
+        asm volatile("syscall" : "+a"(result) : "D"(arch_set_fs), "S"(fs) : "rcx", "r11", "memory");
+    } while (told != fs);
 }
 
 // What green_context_switch pops, lowest address first.

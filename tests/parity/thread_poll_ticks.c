@@ -30,7 +30,7 @@ static void* ask_often(void* argument) {
 int main(void) {
     CHECK(pipe(ends) == 0);
     pthread_t first = spawn(ask_often, NULL), second = spawn(ask_often, ends);
-    void *one, *two;
+    void *one = NULL, *two = NULL;
     CHECK(pthread_join(first, &one) == 0 && pthread_join(second, &two) == 0);
     SHOW_LONG((long)one);
     SHOW_LONG((long)two);
