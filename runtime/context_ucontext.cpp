@@ -51,7 +51,6 @@ void context_make(Context* context, void* top, void (*entry)()) {
     context->sp = saved;
 }
 
-
 extern "C" __attribute__((noinline)) void green_context_switch(Context* from, const Context* to) {
     ucontext_t here;
     from->sp = &here;

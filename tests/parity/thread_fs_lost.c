@@ -1,7 +1,7 @@
-/* What belongs to a thread stays the thread's, whenever the kernel runs somebody else in between: at
- * a call that only the kernel sees, with all signals blocked, in handlers, in a handler of SIGSEGV,
- * and while libc starts programs with all signals blocked. (Where user mode sets the FS base and
- * the kernel does not know of it, each of these is a place where the base is lost.)
+/* What belongs to a thread stays the thread's, whenever the kernel runs somebody else in between:
+ * at a call that only the kernel sees, with all signals blocked, in handlers, in a handler of
+ * SIGSEGV, and while libc starts programs with all signals blocked. (Where user mode sets the FS
+ * base and the kernel does not know of it, each of these is a place where the base is lost.)
  *
  * PARITY: threads=9 switches=100
  */
@@ -133,8 +133,9 @@ static void* start_programs(void* argument) {
 }
 
 int main(void) {
-    void* (*bodies[])(void*) = {nap_hidden, nap_hidden, nap_with_all_blocked, signal_itself,
-                                signal_itself, fault, fault, start_programs};
+    void* (*bodies[])(void*) = {nap_hidden,    nap_hidden,    nap_with_all_blocked,
+                                signal_itself, signal_itself, fault,
+                                fault,         start_programs};
     enum { count = sizeof bodies / sizeof *bodies };
     pthread_t threads[count], computing;
     struct sigaction action = {.sa_handler = on_usr1};

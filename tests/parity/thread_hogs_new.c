@@ -1,8 +1,8 @@
 /* A hundred new threads compute from their first instruction on, and the one that made them sleeps
  * for short times, and waits for signals: it need not wait until each of them has used up its first
  * slice. The time is that of the machine or of this process's computing, whichever is less: other
- * programs may want the CPU too. Natively it is the kernel that decides, and kernels differ: what is
- * expected is our promise.
+ * programs may want the CPU too. Natively it is the kernel that decides, and kernels differ: what
+ * is expected is our promise.
  *
  * PARITY: threads=200 switches=200 native=0
  */
