@@ -543,9 +543,8 @@ void on_end(int signal) {
     if (signal == SIGUSR2) return;
     // Not through the hooks, which would put this handler in the default's place again.
     constexpr size_t mask_size = 8;
-    sys::SignalAction by_default = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-    sys::invoke(SYS_rt_sigaction, signal, &by_default, nullptr, mask_size);
-    sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
+    sys::invoke(SYS_rt_sigaction, signal, &sys::default_action, nullptr, mask_size);
+    sys::raise(signal);
 }
 
 void watch_signals() {

@@ -2,7 +2,6 @@
 
 #include "hooks/fs_trap.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,7 +24,6 @@ using Handler = void (*)(int, siginfo_t*, void*);
 
 constexpr size_t mask_size = 8;
 constexpr uint64_t sigsegv = uint64_t{1} << (SIGSEGV - 1);
-const Action by_default = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
 
 // What a base in the middle of it leads to, as far as thread blocks reach both ways.
 char* trap = nullptr;
@@ -60,13 +58,13 @@ void pass_on(siginfo_t* info, void* context) {
     bool sent = info->si_code <= 0;
     if (sent && behind.handler == SIG_IGN) return;
     if (behind.handler == SIG_DFL || behind.handler == SIG_IGN) {
-        set_raw(SIGSEGV, &by_default, nullptr);
+        set_raw(SIGSEGV, &sys::default_action, nullptr);
         if (!sent) return;  // it comes again by itself
-        sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), SIGSEGV);
+        sys::raise(SIGSEGV);
         return;
     }
     auto* handler = reinterpret_cast<void*>(behind.handler);
-    if ((behind.flags & SA_RESETHAND) != 0) behind = by_default;
+    if ((behind.flags & SA_RESETHAND) != 0) behind = sys::default_action;
     reinterpret_cast<Handler>(handler)(SIGSEGV, info, context);
 }
 
@@ -110,14 +108,9 @@ bool instruction_works() {
 }
 
 bool is_traced() {
-    char text[4096];
-    long fd = sys::invoke(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
-    long size = sys::invoke(SYS_read, fd, text, sizeof text - 1);
-    sys::invoke(SYS_close, fd);
-    if (size <= 0) return true;
-    text[size] = '\0';
-    const char* line = strstr(text, "\nTracerPid:\t");
-    return line == nullptr || strncmp(line, "\nTracerPid:\t0\n", 14) != 0;
+    char text[sys::status_size];
+    const char* tracer = sys::status_of_thread("TracerPid", text);
+    return tracer == nullptr || strncmp(tracer, "0\n", 2) != 0;
 }
 
 bool make_trap() {
@@ -133,8 +126,8 @@ bool make_trap() {
 }  // namespace
 
 void fs_trap_start() {
-    if (!fs_trap_wanted || !context_calls_for_fs() || is_traced() || !instruction_works()) return;
-    if (trap == nullptr && !make_trap()) return;
+    if (!fs_trap_wanted || !context_calls_for_fs() || is_traced()) return;
+    if (trap == nullptr && (!instruction_works() || !make_trap())) return;
     if (set_raw(SIGSEGV, nullptr, &behind) != 0) return;
     trapping = true;
     process = sys::invoke(SYS_getpid);

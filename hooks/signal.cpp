@@ -307,10 +307,9 @@ void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
 
 // The default action of a signal that reached a thread which does not block it.
 void take_default_action(int signal) {
-    Action def = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-    if ((ours & bit(signal)) != 0) set_action(signal, &def, nullptr);
+    if ((ours & bit(signal)) != 0) set_action(signal, &sys::default_action, nullptr);
     no_longer_ours(signal);
-    sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
+    sys::raise(signal);
 }
 
 // The next signal for a handler of this thread. Actions that have changed meanwhile are taken.
@@ -361,8 +360,7 @@ void call_handler(const siginfo_t& info, void* interrupted) {
     int signal = info.si_signo;
     Action action = actions[signal];
     if ((action.flags & SA_RESETHAND) != 0) {
-        Action def = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-        set_action(signal, &def, nullptr);
+        set_action(signal, &sys::default_action, nullptr);
         no_longer_ours(signal);
     }
     siginfo_t copy = info;
@@ -421,8 +419,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     Action action = actions[signal];
     bool green = self != nullptr && !in_spawned_child();
     if (green && (self->blocked & bit(signal)) != 0) {
-        action = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-        set_action(signal, &action, nullptr);
+        set_action(signal, &sys::default_action, nullptr);
         return;
     }
     if (!green) {
@@ -709,13 +706,9 @@ long wait_for_handler() {
 
 // The signals that are pending in the kernel for the calling thread only, not for the process.
 Mask directed_in_kernel() {
-    char text[4096];
-    OwnFd fd(sys::invoke(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC));
-    long size = sys::invoke(SYS_read, fd.number(), text, sizeof text - 1);
-    if (size <= 0) return 0;
-    text[size] = '\0';
-    const char* line = strstr(text, "\nSigPnd:\t");
-    return line == nullptr ? 0 : strtoull(line + strlen("\nSigPnd:\t"), nullptr, 16);
+    char text[sys::status_size];
+    const char* pending = sys::status_of_thread("SigPnd", text);
+    return pending == nullptr ? 0 : strtoull(pending, nullptr, 16);
 }
 
 // What the first thread was sent while it was the only one: from now on the kernel's pending
@@ -867,9 +860,8 @@ void signals_pass_sigsys(siginfo_t* info, void* context) {
     if (is_handler(a)) return enter_handler(&call);
     bool sent = info->si_code <= 0;
     if (sent && a.handler == SIG_IGN) return;
-    Action end = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-    set_action(SIGSYS, &end, nullptr);
-    sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), SIGSYS);
+    set_action(SIGSYS, &sys::default_action, nullptr);
+    sys::raise(SIGSYS);
 }
 
 long signals_sigsys_action(const sys::SignalAction* act, sys::SignalAction* old) {

@@ -173,10 +173,9 @@ void on_fault(int signal, siginfo_t* info, void*) {
             "program's memory; --accept=check tells whether it can bear that, and --accept=fork "
             "gives each a copy\n");
     }
-    sys::SignalAction by_default = {SIG_DFL, sys::sa_restorer, sys::green_restore_frame, 0};
-    kernel_action(signal, &by_default, nullptr);
+    kernel_action(signal, &sys::default_action, nullptr);
     if (info->si_code <= 0) {  // it was sent, and will not come again by itself
-        sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
+        sys::raise(signal);
     }
 }
 

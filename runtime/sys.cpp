@@ -60,6 +60,20 @@ int kernel_threads() {
     return count;
 }
 
+const char* status_of_thread(const char* key, char (&text)[status_size]) {
+    long fd = invoke(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return nullptr;
+    long size = invoke(SYS_read, fd, text, status_size - 1);
+    invoke(SYS_close, fd);
+    text[size > 0 ? size : 0] = '\0';
+    size_t length = strlen(key);
+    for (const char* line = text; line != nullptr; line = strchr(line, '\n')) {
+        if (*line == '\n') ++line;
+        if (strncmp(line, key, length) == 0 && line[length] == ':') return line + length + 2;
+    }
+    return nullptr;
+}
+
 void die(const char* what) {
     const char* const parts[] = {"libgreen: internal error: ", what, "\n"};
     for (const char* part : parts) invoke(SYS_write, 2, part, strlen(part));

@@ -139,6 +139,12 @@ constexpr unsigned long sa_restorer = 0x04000000;
 constexpr unsigned long sa_restorer = 0;  // the kernel has a return of its own, in the vDSO
 #endif
 extern "C" void green_restore_frame();
+inline const SignalAction default_action = {nullptr, sa_restorer, green_restore_frame, 0};
+
+// A signal for the calling kernel thread.
+inline long raise(int signal) {
+    return invoke(SYS_tgkill, invoke(SYS_getpid), invoke(SYS_gettid), signal);
+}
 
 inline bool failed(long result) { return static_cast<unsigned long>(result) > -4096UL; }
 
@@ -174,6 +180,11 @@ inline Deadline after(uint64_t ns) {
 
 // Kernel threads of this process; -1 without /proc. Neither opendir(3) nor malloc.
 int kernel_threads();
+
+// What /proc says of the calling kernel thread behind a key ("TracerPid"), in `text`; null without
+// /proc.
+constexpr size_t status_size = 4096;
+const char* status_of_thread(const char* key, char (&text)[status_size]);
 
 // The last words of a fatal defect. Never returns.
 [[noreturn]] void die(const char* what);
