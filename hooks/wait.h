@@ -228,6 +228,7 @@ inline int waited(int result) {
 // The end of a call that did not park. A signal that it brought upon itself (SIGPIPE) is handled
 // first.
 inline long finish_call(long r) {
+    context_check_fs();
     count_unparked_call();
     safe_point();
     return r;

@@ -95,6 +95,11 @@ void context_pin_fs(bool pin);
 // The signals that no mask of the kernel thread may hold (bit 0 is signal 1): SIGSEGV with a trap.
 extern uint64_t context_signals;
 
+// After a system call in whose course the kernel likes to run somebody else: spares the fault.
+inline void context_check_fs() {
+    if (__builtin_expect(context_signals != 0, 0)) context_repair_fs();
+}
+
 // The lowest address of what a context that does not run needs of its stack.
 void* context_lowest(const Context& context);
 

@@ -72,7 +72,7 @@ long wait_for_events(uint64_t limit) {
             return wait_for_events(limit);
         }
     }
-    context_repair_fs();  // the kernel has run others meanwhile
+    context_check_fs();
     return n < 0 ? 0 : n;
 }
 
