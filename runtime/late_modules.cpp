@@ -15,6 +15,7 @@
 namespace green {
 
 bool late_modules_possible = false;
+const Thread* late_modules_block_maker = nullptr;
 
 namespace {
 
@@ -135,6 +136,7 @@ void late_modules_prepare() {
 void late_modules_note_lock(const void* mutex) {
     auto distance = reinterpret_cast<uintptr_t>(mutex) - reinterpret_cast<uintptr_t>(tables.linker);
     if (known != Known::yes || distance >= tables.linker_size) return;
+    if (self == late_modules_block_maker) return;
     loader = self;
     late_modules_possible = true;
     poll_before_switch();

@@ -9,11 +9,15 @@
 
 namespace green {
 
+struct Thread;
+
 // Before there is a second thread.
 void late_modules_prepare();
 
 // The calling thread has taken a lock, perhaps the dynamic linker's: it may load something.
+// Not the thread that takes it in making a thread block.
 void late_modules_note_lock(const void* mutex);
+extern const Thread* late_modules_block_maker;
 
 // In the loop, before another thread runs.
 extern bool late_modules_possible;

@@ -25,7 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/late_modules.h"
 #include "runtime/sys.h"
+#include "runtime/thread.h"
 
 namespace green {
 
@@ -308,7 +310,9 @@ void* thread_block_make(void* memory, bool fresh, pid_t tid) {
         memset(block, 0, layout.pthread_size);
         field<TcbHead>(block, 0).dtv = dtv;
     }
+    late_modules_block_maker = self;
     void* made = fresh ? layout.allocate_tls(block) : layout.init_tls(block, true);
+    late_modules_block_maker = nullptr;
     if (made == nullptr) return nullptr;
     if (keep_libc) memcpy(block_at(block, layout.libc_tls), libc_tls, layout.libc_tls_size);
     if (layout.messages != 0) memcpy(block_at(block, layout.messages), messages, sizeof messages);

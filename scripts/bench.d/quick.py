@@ -20,6 +20,7 @@ CHECKS = (
     ("system calls per request, echo, 100 connections", "calls", ("echo", 100), 2.5),
     ("system calls per request, HTTP, 100 connections", "calls", ("http", 100), 2.5),
     ("system calls per start of a program, more than native", "start", (), 30),
+    ("polls of the kernel per pthread_create and join", "create", (), 0.2),
     ("instructions per sched_yield to another thread", "turns", ("yield",), 185),
     ("instructions per park, semaphore", "turns", ("sem",), 415),
     ("instructions per park, condition variable", "turns", ("cond",), 440),
@@ -62,6 +63,14 @@ class Quick:
             return int(found[1])
 
         return count(["-E", f"LD_PRELOAD={self.options.library}"]) - count([]), ""
+
+    def create(self):
+        done = subprocess.run([self.options.programs / "switch", "create", "0.05"], text=True,
+                              capture_output=True, check=True, timeout=60,
+                              env={"LD_PRELOAD": str(self.options.library),
+                                   "GREEN_STATS": "stderr"})
+        counts = dict(re.findall(r"^  (.*\S)  +(\d+)$", done.stderr, re.MULTILINE))
+        return int(counts["polls of the kernel"]) / int(counts["green threads made"]), ""
 
     def turns(self, name):
         few, many = (5, 15) if name == "create" else (10, 40)
