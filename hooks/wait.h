@@ -234,6 +234,14 @@ inline long finish_call(long r) {
     return r;
 }
 
+// Before an attempt to read. True if others ran, after which nothing is as it was.
+inline bool let_others_go_first(FdState* s, Direction direction) {
+    if (direction == out || !fd_probably_empty(s) || run_queue_empty()) return false;
+    s->reads = 0;
+    yield();
+    return true;
+}
+
 // What the attempts of one call have in common. Once a part is done, a signal ends the call with
 // that part, even under SA_RESTART, if it would have to wait for more; and a time-out from
 // SO_RCVTIMEO or SO_SNDTIMEO is one for all.
@@ -265,7 +273,9 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
         // Only TCP sockets and pipes known to be drained are waited for unasked: the others' calls
         // may have something to say about their arguments first.
         if (!s->drained[direction] || !s->drains) {
+            if (let_others_go_first(s, direction)) continue;
             long r = attempt(fd, s, direction, op);
+            fd_note_attempt(s, direction, r == -EAGAIN);
             if (r != -EAGAIN) return finish_call(r);
             s->drained[direction] = true;
         }
@@ -298,7 +308,9 @@ inline long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op, T
     if (s == nullptr) return op(FdKind::plain);
     while (fd_settled(s) && !dont_wait) {
         if (!s->drained[direction]) {
+            if (let_others_go_first(s, direction)) continue;
             long r = op(FdKind::socket);
+            fd_note_attempt(s, direction, r == -EAGAIN);
             if (r != -EAGAIN) return finish_call(r);
             s->drained[direction] = true;
         }

@@ -15,6 +15,10 @@
 // reader itself: it need not wait for the kernel to tell what we did. The numbers of both ends are
 // only a hint, as one may have come to mean something else: then somebody looks once in vain.
 //
+// A program that knows how much comes reads just that, and no short read tells that it was all. As
+// a rule there is as much each time: where the last time a read found nothing, whoever else can run
+// goes first (`reads`), and what is read may have come by then.
+//
 // A number may come to mean something else behind our back (a raw close in a library, a stale
 // duplicate). fd_forget() is called by every hook that can know; as a net under that, a thread that
 // has waited for a second has its descriptors asked once with poll(2). A miss costs a second and a
@@ -60,7 +64,10 @@ struct alignas(64) FdState {  // a cache line
     bool duplicated;
     bool cached;   // a file whose reads can be asked for what lies in the page cache
     bool lingers;  // close(2) waits (SO_LINGER, socket(7))
+    uint8_t reads;        // with success, since one found nothing or should have
+    uint8_t usual_reads;  // before one found nothing, the last time
 };
+static_assert(sizeof(FdState) == 64);
 
 struct FdTable {
     static constexpr unsigned size = 1U << 20;  // fs.nr_open's default: the most a process may have
@@ -106,6 +113,16 @@ inline FdState* fd_state(int fd) {
 // something is said that may change it.
 inline bool fd_settled(const FdState* s) { return s->settled == fd_table.settled; }
 void fd_settle(FdState* state);
+
+// Whether a read will find nothing, as far as the last ones can tell.
+inline bool fd_probably_empty(const FdState* s) {
+    return s->reads != 0 && s->reads == s->usual_reads && !s->listening;
+}
+inline void fd_note_attempt(FdState* s, Direction direction, bool found_nothing) {
+    if (direction == out) return;
+    if (found_nothing) s->usual_reads = s->reads;
+    s->reads = found_nothing ? 0 : static_cast<uint8_t>(s->reads + 1);
+}
 
 // Fills in `kind`, and `nonblocking` if it may have changed. errno of the failure or 0.
 int fd_learn(int fd, FdState* state);

@@ -20,12 +20,13 @@ CHECKS = (
     ("system calls per request, echo, 100 connections", "calls", ("echo", 100), 2.5),
     ("system calls per request, HTTP, 100 connections", "calls", ("http", 100), 2.5),
     ("system calls per start of a program, more than native", "start", (), 30),
+    ("reads per byte that another thread sends, pipe", "reads", ("pipe",), 1.15),
     ("polls of the kernel per pthread_create and join", "create", (), 0.2),
     ("instructions per sched_yield to another thread", "turns", ("yield",), 185),
     ("instructions per park, semaphore", "turns", ("sem",), 415),
     ("instructions per park, condition variable", "turns", ("cond",), 440),
-    ("instructions per park, socketpair", "turns", ("socketpair",), 1005),
-    ("instructions per park, pipe", "turns", ("pipe",), 960),
+    ("instructions per park, socketpair", "turns", ("socketpair",), 895),
+    ("instructions per park, pipe", "turns", ("pipe",), 895),
     # Much of it is memset and memcpy, of which libc has one for each kind of CPU.
     ("instructions per pthread_create and join", "turns", ("create",), 6500),
     ("instructions per uncontended lock and unlock", "call", ("mutex", "--threads"), 55),
@@ -71,6 +72,18 @@ class Quick:
                                    "GREEN_STATS": "stderr"})
         counts = dict(re.findall(r"^  (.*\S)  +(\d+)$", done.stderr, re.MULTILINE))
         return int(counts["polls of the kernel"]) / int(counts["green threads made"]), ""
+
+    def reads(self, name):
+        self.need("strace")
+        done = subprocess.run(["strace", "-c", "-f", "-U", "calls,name", "-o", "/dev/stdout",
+                               "-E", f"LD_PRELOAD={self.options.library}",
+                               self.options.programs / "switch", name, "0.05"],
+                              text=True, capture_output=True, check=False, timeout=60)
+        counts = {call: int(count) for count, call in
+                  re.findall(r"^\s*(\d+) (preadv2|pwritev2)$", done.stdout, re.MULTILINE)}
+        if not counts:
+            raise Skipped(f"strace: {done.stderr.strip()}")
+        return counts["preadv2"] / counts["pwritev2"], ""
 
     def turns(self, name):
         few, many = (5, 15) if name == "create" else (10, 40)
