@@ -62,8 +62,8 @@ struct alignas(64) FdState {  // a cache line
     bool ours;       // made in this process by a call we saw: other processes cannot have it
     bool own;        // the library's, not the program's
     bool duplicated;
-    bool cached;   // a file whose reads can be asked for what lies in the page cache
-    bool lingers;  // close(2) waits (SO_LINGER, socket(7))
+    bool cached;          // a file whose reads can be asked for what lies in the page cache
+    bool lingers;         // close(2) waits (SO_LINGER, socket(7))
     uint8_t reads;        // with success, since one found nothing or should have
     uint8_t usual_reads;  // before one found nothing, the last time
 };
