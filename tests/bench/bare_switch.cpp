@@ -1,6 +1,6 @@
 // The bare switch: two contexts, each with a thread block and floating-point control words of its
-// own, hand the CPU to each other by what the scheduler uses. Linked with the runtime, nothing
-// preloaded.
+// own, hand the CPU to each other by what the scheduler uses. Linked with the runtime and its way
+// to set the FS base, nothing preloaded.
 //
 //     bare_switch [SECONDS]     prints "ns <per switch>", of the quickest of many short runs
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "hooks/fs_trap.h"
 #include "runtime/context.h"
 #include "runtime/thread_block.h"
 
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
     green::context_make(&second, memory + stack, answer);
     second.fs = green::thread_block_of_helper(memory + stack);
     first.fs = green::context_fs();
+    green::fs_trap_start();
 
     double best = 1e9;
     for (double end = now() + 1e9 * (argc > 1 ? atof(argv[1]) : 0.2); now() < end;) {
