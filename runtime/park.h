@@ -34,7 +34,7 @@ struct RunQueue {
 extern RunQueue run_queue;
 extern Thread* loop_thread;
 extern int switches_since_poll;
-constexpr int switches_per_poll = 64;  // at the latest; an empty queue polls at once
+extern int switches_per_poll;  // at the latest; an empty queue polls at once
 
 // What a thread that goes on touches first: its saved registers and the frames above them, and its
 // thread block. Fetched while the one before it runs, of which there is time for one or two calls.

@@ -20,6 +20,8 @@ uint64_t hogs_turn_at = 0;
 void (*on_hogs_turn)() = nullptr;
 
 RunQueue run_queue;
+constexpr int fewest_per_poll = 64, most_per_poll = 1024;
+int switches_per_poll = fewest_per_poll;
 int switches_since_poll = 0;
 Thread* loop_thread = nullptr;
 
@@ -48,6 +50,20 @@ void defer_new_threads() {
     run_queue = others;
     fresh.append(hogs);
     hogs = fresh;
+}
+
+// Threads that hand over quickly need not ask the kernel so often: a poll takes as long as 10 to 40
+// hand-overs. What comes from outside waits for 50 us at most, or for the time of `fewest`.
+void set_pace_of_polls(bool many_switches) {
+    constexpr uint64_t quick = 25'000;
+    static uint64_t last = 0;
+    uint64_t passed = loop_time() - last;
+    last += passed;
+    if (passed > 2 * quick) {
+        switches_per_poll = fewest_per_poll;
+    } else if (many_switches && passed < quick && switches_per_poll < most_per_poll) {
+        switches_per_poll *= 2;
+    }
 }
 
 }  // namespace
@@ -110,7 +126,9 @@ static void switch_from_loop(Thread* loop, Thread* next, Thread* lender) {
 
 void run_next_from_loop(Thread* loop, Thread* lender) {
     // Many who never wait for long must not keep the hogs from the CPU for ever.
-    bool hogs_turn = run_queue.head == nullptr || switches_since_poll >= switches_per_poll;
+    bool many = switches_since_poll >= switches_per_poll;
+    bool hogs_turn = run_queue.head == nullptr || many;
+    set_pace_of_polls(many);
     switches_since_poll = 0;
     if (!hogs_turn || hogs.head == nullptr) {
         return switch_from_loop(loop, run_queue.take(), lender);
