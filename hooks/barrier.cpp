@@ -4,7 +4,6 @@
 // first thread was made.
 
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <threads.h>
 
@@ -45,26 +44,14 @@ unsigned arrivals_before_reset(const Barrier* b) {
     return threshold - threshold % b->count;
 }
 
-int scope(bool shared) { return shared ? 0 : FUTEX_PRIVATE_FLAG; }
-
-// Waits while a word has a value. Also for kernel threads that are not ours.
 void wait_while(const unsigned* word, unsigned value, bool shared) {
     while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
-        if (self == nullptr) {
-            note_outsider();
-            sys::invoke(SYS_futex, word, FUTEX_WAIT | scope(shared), value, nullptr);
-        } else if (wait_object(word, shared, sys::never) == Wake::interrupted) {
-            handle_interruption();
-        }
+        Wake why = wait_word(word, static_cast<int>(value), shared);
+        if (why == Wake::interrupted) handle_interruption();
     }
 }
 
-void wake_all(const unsigned* word, bool shared) {
-    wake_waiters(word, UINT32_MAX);
-    if (self == nullptr || outsiders_wait || shared) {
-        sys::invoke(SYS_futex, word, FUTEX_WAKE | scope(shared), INT_MAX);
-    }
-}
+void wake_all(const unsigned* word, bool shared) { wake_word(word, INT_MAX, shared); }
 
 unsigned arrive(Barrier* b) {
     for (;;) {

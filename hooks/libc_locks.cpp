@@ -12,21 +12,12 @@ using namespace green;
 
 namespace {
 constexpr int lock_free = 0, lock_with_waiters = 2;
-constexpr long futex_wait_private = 128, futex_wake_private = 129;
-}  // namespace
+}
 
 INTERNAL_HOOK(void, __lll_lock_wait_private, (int* lock)) {
     while (__atomic_exchange_n(lock, lock_with_waiters, __ATOMIC_ACQUIRE) != lock_free) {
-        if (self == nullptr) {
-            note_outsider();
-            sys::invoke(SYS_futex, lock, futex_wait_private, lock_with_waiters, nullptr);
-        } else if (wait_address(lock) == Wake::interrupted) {
-            run_due_signals(true);
-        }
+        if (wait_word(lock, lock_with_waiters, false) == Wake::interrupted) run_due_signals(true);
     }
 }
 
-INTERNAL_HOOK(void, __lll_lock_wake_private, (int* lock)) {
-    wake_waiters(lock, 1);
-    if (self == nullptr || outsiders_wait) sys::invoke(SYS_futex, lock, futex_wake_private, 1);
-}
+INTERNAL_HOOK(void, __lll_lock_wake_private, (int* lock)) { wake_word(lock, 1, false); }

@@ -2,6 +2,7 @@
 // interrupted wait means.
 #pragma once
 
+#include <linux/futex.h>
 #include <poll.h>
 
 #include "hooks/hook.h"
@@ -215,6 +216,22 @@ inline void wake_waiters(const void* object, unsigned count) {
         if (address_waiters != 0) wake_address(object, count);
     } else if (scheduler_active) {
         wake_from_outside(object);
+    }
+}
+
+// Waits once for a word that is a futex of glibc's to be no longer `value`, and wakes who waits for
+// one: kernel threads that are not ours among them.
+constexpr int futex_scope(bool shared) { return shared ? 0 : FUTEX_PRIVATE_FLAG; }
+inline Wake wait_word(const void* word, int value, bool shared) {
+    if (self != nullptr) return wait_object(word, shared, sys::never);
+    note_outsider();
+    sys::invoke(SYS_futex, word, FUTEX_WAIT | futex_scope(shared), value, nullptr);
+    return Wake::ready;
+}
+inline void wake_word(const void* word, int count, bool shared) {
+    wake_waiters(word, static_cast<unsigned>(count));
+    if (self == nullptr || outsiders_wait || shared) {
+        sys::invoke(SYS_futex, word, FUTEX_WAKE | futex_scope(shared), count);
     }
 }
 
