@@ -11,6 +11,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <utility>
+
 #include "hooks/accept_modes.h"
 #include "hooks/transfer.h"
 #include "hooks/worker.h"
@@ -316,12 +318,33 @@ long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
     return done;
 }
 
+// Datagrams go in one call, as far as there is room; of a stream each message has its own end.
 long green_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+    for (unsigned i = 0; i < count; ++i) note_passed_descriptors(&messages[i].msg_hdr);
+    FdState* s = fd_state(fd);
+    bool waits = (flags & MSG_DONTWAIT) == 0;
+    if (count == 0 || s == nullptr || fd_learn(fd, s) != 0 || s->kind != FdKind::socket)
+        return sys::invoke(SYS_sendmmsg, fd, messages, count, flags);
+    bool together = !waits || s->nonblocking || !is_stream(fd, s);
     unsigned done = 0;
-    while (done < count) {
-        long r = green_sendmsg(fd, &messages[done].msg_hdr, flags);
+    Transfer transfer;
+    while (done < count && done < IOV_MAX) {
+        auto attempt = [=](FdKind kind) {
+            int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+            return sys::invoke(SYS_sendmmsg, fd, messages + done, count - done, how);
+        };
+        long r;
+        if (together) {
+            r = try_and_wait(fd, out, !waits, attempt, transfer);
+            if (r > 0) fd_written(s);
+        } else {
+            r = green_sendmsg(fd, &messages[done].msg_hdr, flags);
+            if (r >= 0) messages[done].msg_len = static_cast<unsigned>(std::exchange(r, 1));
+        }
         if (r < 0) return done == 0 ? r : done;
-        messages[done++].msg_len = static_cast<unsigned>(r);
+        done += static_cast<unsigned>(r);
+        transfer.begun = true;
+        if (!waits || s->nonblocking) break;
     }
     return done;
 }

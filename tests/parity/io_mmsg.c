@@ -24,6 +24,22 @@ static void prepare(struct batch* batch, size_t size) {
     }
 }
 
+enum { MANY = 40 };
+
+static void count_it(int signal) { (void)signal; }
+
+/* Returns how many went. */
+static void* send_many(void* unused) {
+    (void)unused;
+    static struct mmsghdr headers[MANY];
+    struct iovec piece = {"letter", 6};
+    for (int i = 0; i < MANY; i++) {
+        headers[i].msg_hdr.msg_iov = &piece;
+        headers[i].msg_hdr.msg_iovlen = 1;
+    }
+    return (void*)(intptr_t)sendmmsg(pair[1], headers, MANY, 0);
+}
+
 static void* send_one_by_one(void* argument) {
     for (int i = 0; i < (int)(intptr_t)argument; i++) {
         wait_ticks(3);
@@ -96,6 +112,32 @@ int main(void) {
     free(letters);
     say("what came before SO_RCVTIMEO counts");
     SAME(recvmmsg(pair[0], batch.headers, 0, MSG_DONTWAIT, NULL), 0);
+
+    /* More than there is room for. */
+    int little = 1; /* it becomes the least there is */
+    SAME(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little), 0);
+    while (recv(pair[0], batch.data[0], 32, MSG_DONTWAIT) > 0) continue;
+    thread = start(send_many, NULL);
+    for (int i = 0; i < MANY; i++) SAME(recv(pair[0], batch.data[0], 32, 0), 6);
+    void* sent;
+    SAME(pthread_join(thread, &sent), 0);
+    SAME((intptr_t)sent, MANY);
+    say("all, while somebody reads");
+
+    /* A signal ends the call with what has been sent, even under SA_RESTART. */
+    struct sigaction action = {.sa_handler = count_it, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    thread = start(send_many, NULL);
+    wait_ticks(3);
+    pthread_kill(thread, SIGUSR1);
+    wait_ticks(3);
+    int took = 0;
+    while (recv(pair[0], batch.data[0], 32, MSG_DONTWAIT) > 0) took++;
+    SAME(pthread_join(thread, &sent), 0);
+    while (recv(pair[0], batch.data[0], 32, MSG_DONTWAIT) > 0) took++;
+    SAME((intptr_t)sent, took);
+    CHECK(took > 0 && took < MANY);
+    say("a part, after a signal");
     stop_ticking();
     return 0;
 }
