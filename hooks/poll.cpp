@@ -78,6 +78,7 @@ long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask,
     // A handler that runs now runs within the call, which ppoll(2)'s mask may have let in: had it
     // run before, the call would wait for a signal that has been and gone.
     if (safe_point()) return -EINTR;
+    cancel_if_pending();
     if (no_wait) return 0;
     Waits waits(count);
     if (waits.no_memory()) return -ENOMEM;

@@ -699,6 +699,7 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
 long wait_for_handler() {
     cancel_if_pending();
     if (safe_point()) return -EINTR;
+    cancel_if_pending();
     for (;;) {
         if (park(Park::sleep) == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }

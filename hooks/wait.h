@@ -33,10 +33,11 @@ inline bool safe_point() {
     return __builtin_expect(due, 0) && run_due_signals(false);
 }
 
-// At the entry of every cancellation point.
+// At the entry of every cancellation point. A request that comes while others run at the safe point
+// is seen: its interruption of the next wait is not, where handlers were looked for.
 inline void cancellation_point() {
-    if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
     safe_point();
+    if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
 }
 
 // For the pthread and semaphore calls, where a time before 1970 is only one that has passed.
