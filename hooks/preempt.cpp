@@ -10,11 +10,11 @@
 // our own code a switch could show half-done state to another thread; there the tick leaves a note
 // for the next hook.
 //
-// A thread that ran for the whole slice is a hog: whoever is woken by what comes from outside runs
-// before it, and before new threads, which may be no better. One that the tick met by chance is
-// not. While a hog computes, a timer of real time looks every other millisecond, or when the next
-// deadline passes, whether anybody else could run: a sleeper beside it wakes nearly as soon as
-// natively.
+// A thread that ran for the whole slice, or that two ticks met without a wait between, is a hog:
+// whoever is woken by what comes from outside runs before it, and before new threads, which may be
+// no better. One that the tick met by chance is not. While a hog computes, a timer of real time
+// looks every other millisecond, or when the next deadline passes, whether anybody else could run:
+// a sleeper beside it wakes nearly as soon as natively.
 //
 // The signal is number 32, which glibc keeps for pthread_cancel: programs can neither block nor
 // handle it, and our threads are cancelled without it. It is not masked in its own handler, because
@@ -74,6 +74,7 @@ constexpr size_t mask_size = 8;
 int slice_timer = -1, second_timer = -1, look_timer = -1, accept_timer = -1;
 bool armed = false;
 uint64_t switches_at_tick = 0;
+uint64_t switches_at_resume = 0;  // when one that was preempted last went on
 bool used_whole_slice = false;
 bool look_set = false;
 
@@ -149,7 +150,8 @@ void look_soon() {
     constexpr uint64_t longest = 2 * sys::millisecond, shortest = 50'000;
     uint64_t now = sys::now(), next = timers.next();
     uint64_t left = next > now ? std::min(next - now, longest) : 0;
-    look_set = tick_in(std::max(left, shortest), &look_timer);
+    look_set = true;  // before the tick, which may come at once
+    if (!tick_in(std::max(left, shortest), &look_timer)) look_set = false;
 }
 
 // Somebody else may have run since: then the next hog's turn sets the timer again.
@@ -193,7 +195,8 @@ void on_tick(int, siginfo_t* info, void* context) {
     begin_slice();
     // The tick before made two switches, to the loop and to the thread that runs now.
     bool alone = stats.switches <= switches_at_tick + 2;
-    used_whole_slice = alone || stats.switches == hogs_turn_at;
+    bool met_again = stats.switches == switches_at_resume;  // and has not waited since
+    used_whole_slice = alone || met_again || stats.switches == hogs_turn_at;
     switches_at_tick = stats.switches;
     if (!may_switch) return;
     if (give_way(context)) return;
@@ -253,6 +256,7 @@ void preempt_now() {
     } else {
         yield_to_loop();
     }
+    switches_at_resume = stats.switches;
 }
 
 void preempt_after_fork_in_child() {
@@ -260,7 +264,7 @@ void preempt_after_fork_in_child() {
     look_set = false;
     armed = false;
     preempt_due = false;
-    switches_at_tick = 0;
+    switches_at_tick = switches_at_resume = 0;
 }
 
 }  // namespace green

@@ -125,14 +125,19 @@ static void switch_from_loop(Thread* loop, Thread* next, Thread* lender) {
 }
 
 void run_next_from_loop(Thread* loop, Thread* lender) {
-    // Many who never wait for long must not keep the hogs from the CPU for ever.
+    // Many who never wait for long must not keep the hogs from the CPU for ever, nor must a few who
+    // compute for a part of a slice each.
+    constexpr uint64_t patience = 10 * sys::millisecond;
+    static uint64_t last_turn = 0;
+    static bool hog_goes = false;
     bool many = switches_since_poll >= switches_per_poll;
-    bool hogs_turn = run_queue.head == nullptr || many;
+    bool late = !hog_goes && loop_time() - last_turn > patience;
+    bool hogs_turn = run_queue.head == nullptr || many || late;
+    hog_goes = hogs_turn && hogs.head != nullptr;
+    if (hog_goes || hogs.head == nullptr) last_turn = loop_time();
     set_pace_of_polls(many);
     switches_since_poll = 0;
-    if (!hogs_turn || hogs.head == nullptr) {
-        return switch_from_loop(loop, run_queue.take(), lender);
-    }
+    if (!hog_goes) return switch_from_loop(loop, run_queue.take(), lender);
     hogs_turn_at = stats.switches + 1;
     if (on_hogs_turn != nullptr) on_hogs_turn();
     switch_from_loop(loop, hogs.take(), lender);
