@@ -82,6 +82,7 @@ long green_fcntl(int fd, int command, long argument) {
     long r = sys::invoke(SYS_fcntl, fd, command, argument);
     if (r < 0) return r;
     if (command == F_SETFL) fd_mode_changed(fd, (argument & O_NONBLOCK) != 0);
+    if (command == F_SETFL && (argument & O_DIRECT) != 0) fd_writes_packets(fd);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
         fd_duplicated(fd, static_cast<int>(r));
     }

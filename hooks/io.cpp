@@ -7,6 +7,9 @@
 
 #include "hooks/transfer.h"
 
+#include <sys/ioctl.h>
+#include <termios.h>
+
 using namespace green;
 
 namespace {
@@ -63,6 +66,8 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
 }
 
 long green_read(int fd, void* buffer, size_t size) {
+    Portions how = portions_of(fd);
+    if (how != Portions::no) return read_portion(how, SYS_read, fd, buffer, size);
     return try_and_wait(fd, in, size == 0, [=](FdKind kind) {
         // A read of nothing returns 0 on a socket; a recv of nothing waits.
         return read_once(fd, size == 0 ? FdKind::plain : kind, buffer, size);
@@ -89,6 +94,19 @@ long green_writev(int fd, const iovec* v, int count) {
 }
 
 }  // namespace
+
+namespace green {
+
+Portions portions_asked(int fd, FdState* s) {
+    if (fd_learn(fd, s) != 0 || !s->portions || s->nonblocking) return Portions::no;
+    if (s->kind == FdKind::socket) return Portions::waits;
+    termios t;
+    bool raw = sys::invoke(SYS_ioctl, fd, TCGETS, &t) == 0 && (t.c_lflag & ICANON) == 0;
+    if (!raw || (t.c_cc[VMIN] == 1 && t.c_cc[VTIME] == 0)) return Portions::no;
+    return t.c_cc[VMIN] == 0 && t.c_cc[VTIME] == 0 ? Portions::at_once : Portions::waits;
+}
+
+}  // namespace green
 
 HOOK(ssize_t, read, (int fd, void* buffer, size_t size), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_read, fd, buffer, size));
@@ -130,6 +148,8 @@ INTERNAL_HOOK(ssize_t, __write_nocancel, (int fd, const void* buffer, size_t siz
 HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_readv, fd, v, count));
     if (count < 0 || count > IOV_MAX) return result(-EINVAL);
+    Portions how = portions_of(fd);
+    if (how != Portions::no) return result(read_portion(how, SYS_readv, fd, v, count));
     size_t size = total_size(v, count);
     return result(try_and_wait(fd, in, size == 0, [=](FdKind kind) {
         if (kind == FdKind::plain && may_be_uncached(fd, size)) {

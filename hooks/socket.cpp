@@ -88,6 +88,7 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
         s->timeout[in] = listener->timeout[in];
         s->timeout[out] = listener->timeout[out];
         s->lingers = listener->lingers;
+        s->portions = listener->portions;
     }
     return r;
 }
@@ -254,24 +255,53 @@ long green_sendmsg(int fd, const msghdr* m, int flags) {
                         });
 }
 
+// With MSG_WAITALL: until a stream has given all. A Unix stream's ends at descriptors that come
+// with it.
+long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
+    const msghdr given = *m;
+    msghdr part;
+    Rest rest(m->msg_iov, static_cast<int>(m->msg_iovlen));
+    Transfer transfer;
+    for (size_t done = 0;;) {
+        auto attempt = [&](FdKind kind) {
+            part = given;
+            part.msg_iov = const_cast<iovec*>(rest.pieces());
+            part.msg_iovlen = static_cast<size_t>(rest.count());
+            int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
+            long got = sys::invoke(SYS_recvmsg, fd, &part, how);
+            note_received(fd_state(fd), got, total_size(part.msg_iov, rest.count()), how);
+            return got;
+        };
+        long r = try_and_wait(fd, in, (flags & never_waits) != 0, attempt, transfer);
+        if (r < 0) return done == 0 ? r : static_cast<long>(done);
+        m->msg_namelen = part.msg_namelen;
+        m->msg_controllen = part.msg_controllen;
+        m->msg_flags = part.msg_flags;
+        note_received_descriptors(m);
+        done += static_cast<size_t>(r);
+        const FdState* s = fd_state(fd);
+        bool marked = part.msg_controllen != 0 || (part.msg_flags & MSG_CTRUNC) != 0;
+        bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
+        constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
+        if (!more || r == 0 || done >= wanted || (flags & one_attempt) != 0) {
+            return static_cast<long>(done);
+        }
+        transfer.begun = true;
+        rest.advance(static_cast<size_t>(r));
+    }
+}
+
 long green_recvmsg(int fd, msghdr* m, int flags) {
     size_t wanted = m == nullptr || m->msg_iovlen > IOV_MAX
                         ? 0
                         : total_size(m->msg_iov, static_cast<int>(m->msg_iovlen));
-    if ((flags & MSG_WAITALL) != 0 && m != nullptr && m->msg_controllen == 0 && wanted > 0) {
-        // A stream's pieces one after another, each of them whole.
-        long done = 0;
-        Transfer transfer;
-        m->msg_flags = 0;
-        for (size_t i = 0; i < m->msg_iovlen; ++i) {
-            iovec& v = m->msg_iov[i];
-            long r = green_recv_all(fd, v.iov_base, v.iov_len, flags, nullptr, nullptr, transfer);
-            if (r < 0) return done > 0 ? done : r;
-            done += r;
-            if (static_cast<size_t>(r) < v.iov_len) break;
-        }
-        return done;
+    Portions how = (flags & never_waits) != 0 ? Portions::no : portions_of(fd);
+    if (how != Portions::no) {
+        long r = read_portion(how, SYS_recvmsg, fd, m, flags);
+        if (r >= 0) note_received_descriptors(m);
+        return r;
     }
+    if ((flags & MSG_WAITALL) != 0 && wanted > 0) return green_recvmsg_all(fd, m, flags, wanted);
     // recvmsg(2) writes lengths back even when it fails with EAGAIN, so each attempt needs the
     // program's own values again.
     socklen_t name_size = m == nullptr ? 0 : m->msg_namelen;
@@ -404,6 +434,9 @@ HOOK(ssize_t, recvfrom,
     if (self == nullptr) {
         return result(sys::invoke(SYS_recvfrom, fd, buffer, size, flags, from, from_size));
     }
+    Portions how = (flags & never_waits) != 0 ? Portions::no : portions_of(fd);
+    if (how != Portions::no)
+        return result(read_portion(how, SYS_recvfrom, fd, buffer, size, flags, from, from_size));
     Transfer transfer;
     bool all = (flags & MSG_WAITALL) != 0;
     return result(all ? green_recv_all(fd, buffer, size, flags, from, from_size, transfer)
@@ -411,7 +444,7 @@ HOOK(ssize_t, recvfrom,
 }
 
 HOOK(ssize_t, recv, (int fd, void* buffer, size_t size, int flags), redirected) {
-    if (self == nullptr || (flags & MSG_WAITALL) != 0) {
+    if (self == nullptr || (flags & MSG_WAITALL) != 0 || portions_of(fd) != Portions::no) {
         return hook_recvfrom(fd, buffer, size, flags, nullptr, nullptr);
     }
     Transfer transfer;
@@ -522,6 +555,13 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen
         FdState* s = fd_state(fd);
         if (s != nullptr && fd_learn(fd, s) == 0)
             s->lingers = given->l_onoff != 0 && given->l_linger != 0;
+    }
+    if (self != nullptr && r == 0 && level == SOL_SOCKET && option == SO_RCVLOWAT) {
+        FdState* s = fd_state(fd);
+        if (s != nullptr && fd_learn(fd, s) == 0) {
+            s->portions = *static_cast<const int*>(value) > 1;
+            s->drained[in] = false;
+        }
     }
     return static_cast<int>(result(r));
 }

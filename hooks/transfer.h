@@ -33,6 +33,26 @@ inline long receive_once(int fd, void* buffer, size_t size, int flags) {
     return r;
 }
 
+// Reads that wait in the kernel for more than something, or no longer than a time: from a socket
+// with SO_RCVLOWAT (socket(7)), from a terminal as VMIN and VTIME say (termios(3)). No attempt that
+// does not wait has the effect of one, so a helper makes the call.
+enum class Portions : uint8_t { no, at_once, waits };
+Portions portions_asked(int fd, FdState* s);
+inline Portions portions_of(int fd) {
+    FdState* s = fd_state(fd);
+    bool maybe = s != nullptr && (s->kind == FdKind::unknown || s->portions);
+    return __builtin_expect(maybe, 0) ? portions_asked(fd, s) : Portions::no;
+}
+template <class... Args>
+long read_portion(Portions how, long number, int fd, Args... args) {
+    if (how == Portions::waits) {
+        bool restarted = fd_timeout(fd, fd_state(fd), in) == 0;
+        return offloaded({Lasts::endlessly, true, restarted}, number, fd, args...);
+    }
+    cancellation_point();
+    return finish_call(sys::invoke(number, fd, args...));
+}
+
 // A view of what is left of an iovec array after `done` bytes: at most `window` pieces at a time.
 class Rest {
   public:

@@ -4,11 +4,13 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <termios.h>
 
 #include "runtime/loop.h"
 #include "runtime/park.h"
@@ -176,6 +178,7 @@ int fd_learn(int fd, FdState* s) {
             case S_IFSOCK:
                 s->kind = FdKind::socket;
                 s->tcp = s->drains = is_tcp(fd);
+                s->portions = socket_option(fd, SO_RCVLOWAT) > 1;
                 break;
             case S_IFREG:
             case S_IFBLK:
@@ -189,7 +192,9 @@ int fd_learn(int fd, FdState* s) {
             case S_IFCHR: {
                 constexpr unsigned memory_devices = 1;  // /dev/null, zero, urandom: always ready
                 bool memory = major(st.st_rdev) == memory_devices;
+                termios unused;
                 s->kind = memory ? FdKind::plain : FdKind::poll_first;
+                s->portions = !memory && sys::invoke(SYS_ioctl, fd, TCGETS, &unused) == 0;
                 break;
             }
             case S_IFIFO: {
@@ -285,6 +290,12 @@ void fd_paired(int writer, int reader) {
     } else if (FdState* s = fd_state(writer)) {
         s->reader = reader + 1;
     }
+}
+
+void fd_writes_packets(int writer) {
+    FdState* s = table == nullptr ? nullptr : fd_state(writer);
+    FdState* r = s == nullptr || s->reader == 0 ? nullptr : fd_state(s->reader - 1);
+    if (r != nullptr) r->drains = r->drained[in] = false;
 }
 
 void fd_wake_reader(int reader) {

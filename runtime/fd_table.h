@@ -64,6 +64,7 @@ struct alignas(64) FdState {  // a cache line
     bool duplicated;
     bool cached;          // a file whose reads can be asked for what lies in the page cache
     bool lingers;         // close(2) waits (SO_LINGER, socket(7))
+    bool portions;        // a read may want more than something: SO_RCVLOWAT, and terminals
     uint8_t reads;        // with success, since one found nothing or should have
     uint8_t usual_reads;  // before one found nothing, the last time
 };
@@ -148,6 +149,9 @@ inline void fd_written(const FdState* s) {
 void fd_wake(int fd);
 // O_NONBLOCK was set or cleared. Where others may share the description, all is asked anew.
 void fd_mode_changed(int fd, bool nonblocking);
+// A pipe's writing end was set to packets (O_DIRECT in pipe(2)): a short read is one of them.
+void fd_writes_packets(int writer);
+
 // SO_RCVTIMEO or SO_SNDTIMEO in ns, 0 for none; and: setsockopt(2) changed one.
 uint64_t fd_timeout(int fd, FdState* state, Direction direction);
 void fd_timeouts_changed(int fd);
