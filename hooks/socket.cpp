@@ -536,7 +536,9 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirec
         done += static_cast<size_t>(r);
         transfer.begun = true;
         FdState* s = fd_state(to);
-        if (r == 0 || done >= count || s == nullptr || s->nonblocking) {
+        // Into a pipe it moves what there is room for.
+        bool more = s != nullptr && !s->nonblocking && s->kind != FdKind::nowait;
+        if (r == 0 || done >= count || !more) {
             return static_cast<ssize_t>(done);
         }
     }
