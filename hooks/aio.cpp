@@ -1,14 +1,20 @@
 // POSIX asynchronous I/O (aio(7)): libc carries the requests out with kernel threads of its own,
-// which run beside the one that has the green threads. Only the two calls that wait are hooked.
-// What happens to a request is told to nobody but libc, so they look again, at growing intervals.
+// which run beside the one that has the green threads. Two calls wait: what happens to a request is
+// told to nobody but libc, so they look again, at growing intervals. The others may make one of
+// libc's threads, for which it blocks all signals (fs_trap.h).
 
 #include <aio.h>
 
+#include "hooks/fs_trap.h"
 #include "hooks/wait.h"
 
 using namespace green;
 
 ORIGINAL(int, aio_suspend, (const aiocb* const*, int, const timespec*), nullptr)
+ORIGINAL(int, aio_read, (aiocb*), nullptr)
+ORIGINAL(int, aio_write, (aiocb*), nullptr)
+ORIGINAL(int, aio_fsync, (int, aiocb*), nullptr)
+ORIGINAL(int, aio_cancel, (int, aiocb*), nullptr)
 ORIGINAL(int, lio_listio, (int, aiocb* const*, int, sigevent*), nullptr)
 
 namespace {
@@ -58,6 +64,30 @@ bool failed_one(aiocb* const* requests, int count) {
 
 }  // namespace
 
+HOOK(int, aio_read, (aiocb * request), interposed) {
+    KernelKnowsFs scope;
+    return original_aio_read()(request);
+}
+HOOK_ALIAS(aio_read64, aio_read, interposed)
+
+HOOK(int, aio_write, (aiocb * request), interposed) {
+    KernelKnowsFs scope;
+    return original_aio_write()(request);
+}
+HOOK_ALIAS(aio_write64, aio_write, interposed)
+
+HOOK(int, aio_fsync, (int operation, aiocb* request), interposed) {
+    KernelKnowsFs scope;
+    return original_aio_fsync()(operation, request);
+}
+HOOK_ALIAS(aio_fsync64, aio_fsync, interposed)
+
+HOOK(int, aio_cancel, (int fd, aiocb* request), interposed) {
+    KernelKnowsFs scope;
+    return original_aio_cancel()(fd, request);
+}
+HOOK_ALIAS(aio_cancel64, aio_cancel, interposed)
+
 HOOK(int, aio_suspend, (const aiocb* const requests[], int count, const timespec* timeout),
      interposed) {
     if (self == nullptr || count < 0) return original_aio_suspend()(requests, count, timeout);
@@ -71,10 +101,14 @@ HOOK(int, aio_suspend, (const aiocb* const requests[], int count, const timespec
 HOOK_ALIAS(aio_suspend64, aio_suspend, interposed)
 
 HOOK(int, lio_listio, (int mode, aiocb* const requests[], int count, sigevent* event), interposed) {
-    if (self == nullptr || mode != LIO_WAIT) {
-        return original_lio_listio()(mode, requests, count, event);
+    int r;
+    {
+        KernelKnowsFs scope;
+        bool here = self != nullptr && mode == LIO_WAIT;
+        r = original_lio_listio()(here ? LIO_NOWAIT : mode, requests, count,
+                                  here ? nullptr : event);
+        if (!here) return r;
     }
-    int r = original_lio_listio()(LIO_NOWAIT, requests, count, nullptr);
     int error = r == 0 ? 0 : errno;
     int interrupted = wait_until(requests, count, 0, sys::never);
     if (interrupted != 0) return finish(interrupted);

@@ -8,6 +8,7 @@
 #include <ucontext.h>
 
 #include "runtime/context.h"
+#include "runtime/thread.h"
 #include "runtime/thread_block.h"
 
 namespace green {
@@ -169,7 +170,11 @@ long kernel_action(int signal, const sys::SignalAction* action, sys::SignalActio
 
 #endif
 
-KernelKnowsFs::KernelKnowsFs() { context_pin_fs(true); }
-KernelKnowsFs::~KernelKnowsFs() { context_pin_fs(false); }
+KernelKnowsFs::KernelKnowsFs() : pinned_(self != nullptr) {
+    if (pinned_) context_pin_fs(true);
+}
+KernelKnowsFs::~KernelKnowsFs() {
+    if (pinned_) context_pin_fs(false);
+}
 
 }  // namespace green

@@ -34,13 +34,17 @@ void fs_trap_end();
 // rt_sigaction(2). Returns a negated errno on failure.
 long kernel_action(int signal, const sys::SignalAction* action, sys::SignalAction* old);
 
-// While one lives, the kernel knows the FS base of the thread that runs.
+// While one lives, the kernel knows the FS base of the green thread that runs. A kernel thread that
+// is not ours has one that the kernel knows.
 class KernelKnowsFs {
   public:
     KernelKnowsFs();
     ~KernelKnowsFs();
     KernelKnowsFs(const KernelKnowsFs&) = delete;
     KernelKnowsFs& operator=(const KernelKnowsFs&) = delete;
+
+  private:
+    bool pinned_;
 };
 
 }  // namespace green

@@ -13,6 +13,7 @@
 #include <sys/sem.h>
 #include <termios.h>
 
+#include "hooks/fs_trap.h"
 #include "hooks/wait.h"
 #include "runtime/offload.h"
 
@@ -151,6 +152,13 @@ HOOK(int, mq_timedsend,
 }
 HOOK(int, mq_send, (mqd_t queue, const char* message, size_t size, unsigned priority), by_helper) {
     return hook_mq_timedsend(queue, message, size, priority, nullptr);
+}
+
+// The first one makes a thread of libc's, for which it blocks all signals.
+ORIGINAL(int, mq_notify, (mqd_t, const sigevent*), nullptr)
+HOOK(int, mq_notify, (mqd_t queue, const sigevent* event), interposed) {
+    KernelKnowsFs scope;
+    return original_mq_notify()(queue, event);
 }
 
 // splice(2) and tee(2) obey SPLICE_F_NONBLOCK for pipes only, so a helper makes the call.
