@@ -484,7 +484,9 @@ void on_signal(int signal, siginfo_t* info, void* context) {
                 (meant_for(signal, info) == self || choose_thread(signal) == self);
     if (owner == nullptr && scheduler_active) {  // it met a kernel thread that is not ours
         long pid = sys::invoke(SYS_getpid);
-        sys::invoke(SYS_rt_tgsigqueueinfo, pid, pid, signal, info);
+        long r = sys::invoke(SYS_rt_tgsigqueueinfo, pid, pid, signal, info);
+        // The first thread alone may say that somebody called kill(2), or the kernel's codes.
+        if (r == -EPERM) sys::invoke(SYS_tgkill, pid, pid, signal);
         return;
     }
     bool others_first = here && is_anything_pending(self);

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -286,6 +287,17 @@ bool by_hook(long number, const long* a, long* r) {
             *r = hook_signalfd(word_as<int>(a[0]), word_as<const sigset_t*>(a[1]),
                                word_as<int>(a[3]));
             return true;
+        case SYS_rt_sigprocmask: {  // the kernel's sets are smaller than libc's
+            sigset_t set = {}, old = {};
+            size_t size = word_as<size_t>(a[3]);
+            if (size != sizeof(uint64_t)) return false;
+            if (a[1] != 0) memcpy(&set, word_as<const void*>(a[1]), size);
+            int error = hook_pthread_sigmask(static_cast<int>(a[0]), a[1] == 0 ? nullptr : &set,
+                                             a[2] == 0 ? nullptr : &old);
+            if (error == 0 && a[2] != 0) memcpy(word_as<void*>(a[2]), &old, size);
+            *r = result(-error);
+            return true;
+        }
         case SYS_rt_sigsuspend:
             *r = call_with(hook_sigsuspend, a);
             return true;
