@@ -49,6 +49,32 @@ static void be_notified(void) {
     wait_for(&notified, 1);
 }
 
+static int wait64(struct aiocb64* request) {
+    const struct aiocb64* one[] = {request};
+    while (aio_error64(request) == EINPROGRESS) aio_suspend64(one, 1, NULL);
+    return (int)aio_return64(request);
+}
+
+static void use_a_file(void) {
+    char data[] = "words";
+    FILE* file = tmpfile();
+    struct aiocb64 request = {.aio_fildes = fileno(file), .aio_buf = data, .aio_nbytes = 5};
+    SAME(aio_write64(&request), 0);
+    SAME(wait64(&request), 5);
+    SAME(aio_fsync64(O_SYNC, &request), 0);
+    SAME(wait64(&request), 0);
+    SAME(aio_read64(&request), 0);
+    SAME(wait64(&request), 5);
+    SAME(aio_cancel64(fileno(file), &request), AIO_ALLDONE);
+    struct aiocb sync = {.aio_fildes = fileno(file)};
+    SAME(aio_fsync(O_DSYNC, &sync), 0);
+    while (aio_error(&sync) == EINPROGRESS) sleep_ms(1);
+    SAME(aio_return(&sync), 0);
+    SAME(aio_cancel(fileno(file), NULL), AIO_ALLDONE);
+    fclose(file);
+    say("a file: written, synchronised, read");
+}
+
 int main(void) {
     for (int i = 0; i < CHILDREN; ++i) {
         pid_t child = fork();
@@ -67,6 +93,7 @@ int main(void) {
     say("%d children, %d requests each", CHILDREN, REQUESTS);
     start_ticking();
     ask_and_collect();
+    use_a_file();
     stop_ticking();
     return 0;
 }
