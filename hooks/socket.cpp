@@ -82,6 +82,7 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
     // (accept(2)).
     FdState* listener = fd_state(fd);
     FdState* s = fd_created(static_cast<int>(r), FdKind::socket, (flags & SOCK_NONBLOCK) != 0);
+    if (s != nullptr) fd_expect_nothing(s);
     if (s != nullptr && listener != nullptr && listener->kind == FdKind::socket) {
         s->drains = s->tcp = listener->tcp;
         s->timeouts_known = listener->timeouts_known;
@@ -106,6 +107,8 @@ long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadli
         }
     }
     s->drained[in] = s->drained[out] = false;
+    // TCP's attempt is over now, well or not, and the call cannot wait.
+    if (s->tcp) return sys::invoke(SYS_connect, fd, address, size);
     NonblockingForOneCall scope(fd);
     return sys::invoke(SYS_connect, fd, address, size);
 }
@@ -128,6 +131,7 @@ long green_connect(int fd, const sockaddr* address, socklen_t size) {
             r = sys::invoke(SYS_connect, fd, address, size);
         }
         s->drained[in] = s->drained[out] = false;
+        fd_expect_nothing(s);
         if (r == -EINPROGRESS) return finish_connect(fd, address, size, deadline);
         if (r != -EAGAIN || address->sa_family != AF_UNIX) return r;
         // A Unix listener's queue is full. No event will say when it no longer is (unix(7)).
