@@ -82,7 +82,6 @@ long green_accept(int fd, sockaddr* address, socklen_t* size, int flags) {
     // (accept(2)).
     FdState* listener = fd_state(fd);
     FdState* s = fd_created(static_cast<int>(r), FdKind::socket, (flags & SOCK_NONBLOCK) != 0);
-    if (s != nullptr) fd_expect_nothing(s);
     if (s != nullptr && listener != nullptr && listener->kind == FdKind::socket) {
         s->drains = s->tcp = listener->tcp;
         s->timeouts_known = listener->timeouts_known;
@@ -131,7 +130,6 @@ long green_connect(int fd, const sockaddr* address, socklen_t size) {
             r = sys::invoke(SYS_connect, fd, address, size);
         }
         s->drained[in] = s->drained[out] = false;
-        fd_expect_nothing(s);
         if (r == -EINPROGRESS) return finish_connect(fd, address, size, deadline);
         if (r != -EAGAIN || address->sa_family != AF_UNIX) return r;
         // A Unix listener's queue is full. No event will say when it no longer is (unix(7)).

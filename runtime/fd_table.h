@@ -118,8 +118,6 @@ void fd_settle(FdState* state);
 inline bool fd_probably_empty(const FdState* s) {
     return s->reads != 0 && s->reads == s->usual_reads && !s->listening;
 }
-// The other side of a new connection has as a rule not said anything yet.
-inline void fd_expect_nothing(FdState* s) { s->reads = s->usual_reads = 1; }
 inline void fd_note_attempt(FdState* s, Direction direction, bool found_nothing) {
     if (direction == out) return;
     if (found_nothing) s->usual_reads = s->reads;
