@@ -82,11 +82,23 @@ bool of_real_time() { return preempt_slice < sys::millisecond; }  // in tests
 
 bool make_timer(int clock, int* timer);
 
-// One tick, so many nanoseconds from now.
+// One tick, so many nanoseconds from now. Where a system call takes long, as under strace(1), it is
+// later: ticks must leave the program some time.
 bool tick_in(uint64_t time, int* timer, int clock = CLOCK_MONOTONIC) {
-    itimerspec once = {{}, sys::to_timespec(time)};
-    return (*timer >= 0 || make_timer(clock, timer)) &&
-           sys::invoke(SYS_timer_settime, *timer, 0, &once, nullptr) == 0;
+    static uint64_t least = 0;
+    uint64_t begin = sys::now();
+    itimerspec once = {{}, sys::to_timespec(std::max(time, least))};
+    bool set = (*timer >= 0 || make_timer(clock, timer)) &&
+               sys::invoke(SYS_timer_settime, *timer, 0, &once, nullptr) == 0;
+    least = std::min(10 * (sys::now() - begin), 10 * sys::millisecond);
+    return set;
+}
+
+// Ticks are blocked in their handler, so that those that come too soon do not heap up on the stack.
+// Before it gives way to whatever may never return to it:
+void unblock_ticks() {
+    uint64_t mask = uint64_t{1} << (tick_signal - 1);
+    sys::invoke(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, nullptr, mask_size);
 }
 
 void begin_slice() {
@@ -116,6 +128,7 @@ void on_second_tick(Thread* me, void* context) {
         return requests ? preempt_for_signals() : look_again_for_switch();
     }
     int saved = errno;
+    unblock_ticks();
     act_on_requests(context);
     if (preempt_due) {
         ++stats.preemptions;
@@ -135,6 +148,7 @@ bool give_way(void* context) {
         return false;
     }
     int saved = errno;
+    unblock_ticks();
     ++stats.preemptions;
     act_on_requests(context);
     preempt_now();
@@ -207,17 +221,15 @@ void on_tick(int, siginfo_t* info, void* context) {
 
 bool make_timer(int clock, int* timer) {
     sys::SignalAction action = {reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_tick)),
-                                SA_SIGINFO | SA_NODEFER | SA_RESTART | sys::sa_restorer,
+                                SA_SIGINFO | SA_RESTART | sys::sa_restorer,
                                 sys::green_restore_frame, 0};
     sigevent event = {};
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = tick_signal;
     event.sigev_value.sival_ptr = timer;
     event._sigev_un._tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
-    uint64_t unblocked = uint64_t{1} << (tick_signal - 1);
+    unblock_ticks();
     return !sys::failed(sys::invoke(SYS_rt_sigaction, tick_signal, &action, nullptr, mask_size)) &&
-           !sys::failed(
-               sys::invoke(SYS_rt_sigprocmask, SIG_UNBLOCK, &unblocked, nullptr, mask_size)) &&
            !sys::failed(sys::invoke(SYS_timer_create, clock, &event, timer));
 }
 

@@ -590,7 +590,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
 
 long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
     if (set != nullptr) safe_point();
-    Mask before = self->blocked;
+    Mask before = self->blocked, told = kernel_mask;
     if (set != nullptr) {
         Mask m = to_mask(set);
         switch (how) {
@@ -609,7 +609,7 @@ long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
     }
     // After a fault's handler, which the kernel itself called, its mask is not what we last told
     // it; siglongjmp(3) comes here to put that right.
-    if (set != nullptr) {
+    if (set != nullptr && kernel_mask == told) {
         sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
     }
     if (old != nullptr) to_set(before, old);

@@ -107,6 +107,8 @@ long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadli
         }
     }
     s->drained[in] = s->drained[out] = false;
+    // TCP's attempt is over now, well or not, and the call cannot wait.
+    if (s->tcp) return sys::invoke(SYS_connect, fd, address, size);
     NonblockingForOneCall scope(fd);
     return sys::invoke(SYS_connect, fd, address, size);
 }

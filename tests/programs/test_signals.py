@@ -9,8 +9,8 @@ import os
 import pty
 import signal
 
-from harness import (PYTHON, Program, expect_equal, free_port, main, needs, sleeping, test,
-                     wait_for_port, wait_until)
+from harness import (PYTHON, Program, expect_equal, folder, free_port, main, needs, run, sleeping,
+                     test, wait_for_port, wait_until, write)
 
 
 def interrupted(*command, number=signal.SIGINT, ready=b"", typed=False):
@@ -122,6 +122,47 @@ print(seen == [signal.SIGALRM, signal.SIGUSR1], 0.5 <= time.monotonic() - start 
             assert program.wait() == 0, program.errors
             assert program.output == b"True True\n", program.output
         program.check_green(threads=21)
+
+
+COPIES = """
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+static char from[1 << 20], to[1 << 20];
+static void* copy(void* unused) {
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        memcpy(to, from, sizeof to);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < 500);
+    return unused;
+}
+int main(void) {
+    pthread_t thread[4];
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 65536);
+    for (int i = 0; i < 4; i++) pthread_create(&thread[i], &attributes, copy, NULL);
+    for (int i = 0; i < 4; i++) pthread_join(thread[i], NULL);
+    puts("copied");
+    return 0;
+}
+"""
+
+
+@test(audit=False)  # which sees no program that is traced
+def traced_slowly():
+    """Each call that sets a timer takes longer than the timer: the ticks must not heap up on a small
+    stack, nor leave no time for what they interrupt."""
+    needs("strace", "gcc")
+    program = os.path.join(folder(), "copies")
+    assert run("gcc", "-O2", "-pthread", "-o", program, write("copies.c", COPIES)).status == 0
+    traced = run("strace", "-f", "-o", "/dev/null", "-e", "trace=timer_settime",
+                 "-e", "inject=timer_settime:delay_exit=400", program, green=True)
+    assert traced.status == 0 and traced.output == b"copied\n", (traced.status, traced.errors)
+    assert any(block["threads_made"] >= 4 for block in traced.counters()), traced.counters()
 
 
 main()
