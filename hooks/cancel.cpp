@@ -29,6 +29,14 @@ void cancel_if_asynchronous() {
     if (self->cancel_pending && thread_block_cancel_asynchronous(self->block)) cancel_if_pending();
 }
 
+int cancel_at_once() {
+    int before = PTHREAD_CANCEL_DEFERRED;
+    original_pthread_setcanceltype()(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
+    return before;
+}
+
+void cancel_as_before(int type) { original_pthread_setcanceltype()(type, nullptr); }
+
 bool interruption_ends_call(bool restartable) {
     bool ends = run_due_signals(restartable);
     cancel_if_pending();

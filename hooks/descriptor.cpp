@@ -60,10 +60,13 @@ long wait_for_lock(int fd, int command, long argument) {
 // Opening one end of a FIFO waits for the other (fifo(7)); nothing else that is opened waits for
 // long.
 long open_file(int directory, const char* path, int flags, mode_t mode) {
-    if (self != nullptr) cancellation_point();
+    if (self == nullptr) {
+        return made(invoke_point(SYS_openat, directory, path, flags, mode), flags);
+    }
+    cancellation_point();
     constexpr int never_waits = O_NONBLOCK | O_EXCL | O_DIRECTORY | O_PATH;
     struct stat st;
-    bool fifo = self != nullptr && (flags & never_waits) == 0 && (flags & O_ACCMODE) != O_RDWR &&
+    bool fifo = (flags & never_waits) == 0 && (flags & O_ACCMODE) != O_RDWR &&
                 sys::invoke(SYS_newfstatat, directory, path, &st, 0) == 0 && S_ISFIFO(st.st_mode);
     if (!fifo) return made(sys::invoke(SYS_openat, directory, path, flags, mode), flags);
     return made(offloaded(waits_for_another, SYS_openat, directory, path, flags, mode), flags);
@@ -172,7 +175,9 @@ HOOK(int, fcntl, (int fd, int command, ...), by_helper) {
     long argument = va_arg(list, long);
     va_end(list);
     if (self != nullptr) return static_cast<int>(result(green_fcntl(fd, command, argument)));
-    long r = sys::invoke(SYS_fcntl, fd, command, argument);
+    bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
+    long r = waits ? invoke_point(SYS_fcntl, fd, command, argument)
+                   : sys::invoke(SYS_fcntl, fd, command, argument);
     bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
     return static_cast<int>(result(duplicates ? duplicated_early(fd, r) : r));
 }

@@ -109,7 +109,7 @@ Portions portions_asked(int fd, FdState* s) {
 }  // namespace green
 
 HOOK(ssize_t, read, (int fd, void* buffer, size_t size), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_read, fd, buffer, size));
+    if (self == nullptr) return result(invoke_point(SYS_read, fd, buffer, size));
     return result(green_read(fd, buffer, size));
 }
 HOOK_ALIAS(__read, read, redirected)
@@ -120,7 +120,7 @@ HOOK(ssize_t, __read_chk, (int fd, void* buffer, size_t size, size_t room), inte
 }
 
 HOOK(ssize_t, write, (int fd, const void* buffer, size_t size), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_write, fd, buffer, size));
+    if (self == nullptr) return result(invoke_point(SYS_write, fd, buffer, size));
     return result(
         send_all(fd, buffer, size, 0, [=](FdKind kind, const iovec* rest, int, int flags) {
             if (kind == FdKind::socket) {
@@ -137,16 +137,18 @@ HOOK_ALIAS(__write, write, redirected)
 
 // Inside libc: psiginfo(3), streams that were opened with "c". No cancellation points.
 INTERNAL_HOOK(ssize_t, __read_nocancel, (int fd, void* buffer, size_t size)) {
+    if (self == nullptr) return result(sys::invoke(SYS_read, fd, buffer, size));
     NotCancelled scope;
     return hook_read(fd, buffer, size);
 }
 INTERNAL_HOOK(ssize_t, __write_nocancel, (int fd, const void* buffer, size_t size)) {
+    if (self == nullptr) return result(sys::invoke(SYS_write, fd, buffer, size));
     NotCancelled scope;
     return hook_write(fd, buffer, size);
 }
 
 HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_readv, fd, v, count));
+    if (self == nullptr) return result(invoke_point(SYS_readv, fd, v, count));
     if (count < 0 || count > IOV_MAX) return result(-EINVAL);
     Portions how = portions_of(fd);
     if (how != Portions::no) return result(read_portion(how, SYS_readv, fd, v, count));
@@ -171,7 +173,7 @@ HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
 // Reads at a position are for files.
 HOOK(ssize_t, preadv, (int fd, const iovec* v, int count, off64_t offset), redirected) {
     auto plainly = [=] { return sys::invoke(SYS_preadv, fd, v, count, offset); };
-    if (self == nullptr) return result(plainly());
+    if (self == nullptr) return result(plain_point(plainly));
     cancellation_point();
     FdState* s = fd_state(fd);
     bool sound = offset >= 0 && count > 0 && count <= IOV_MAX;
@@ -182,7 +184,7 @@ HOOK(ssize_t, preadv, (int fd, const iovec* v, int count, off64_t offset), redir
 HOOK_ALIAS(preadv64, preadv, redirected)
 
 HOOK(ssize_t, pread64, (int fd, void* buffer, size_t size, off64_t offset), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_pread64, fd, buffer, size, offset));
+    if (self == nullptr) return result(invoke_point(SYS_pread64, fd, buffer, size, offset));
     iovec v = {buffer, size};
     return hook_preadv(fd, &v, 1, offset);
 }
@@ -200,13 +202,14 @@ HOOK_ALIAS(__pread_chk, __pread64_chk, interposed)
 HOOK(ssize_t, preadv2, (int fd, const iovec* v, int count, off64_t offset, int flags), redirected) {
     if (self != nullptr && offset == current_position && flags == 0)
         return hook_readv(fd, v, count);
-    if (self != nullptr) cancellation_point();
+    if (self == nullptr) return result(invoke_point(SYS_preadv2, fd, v, count, offset, 0, flags));
+    cancellation_point();
     return result(sys::invoke(SYS_preadv2, fd, v, count, offset, 0, flags));
 }
 HOOK_ALIAS(preadv64v2, preadv2, redirected)
 
 HOOK(ssize_t, writev, (int fd, const iovec* v, int count), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_writev, fd, v, count));
+    if (self == nullptr) return result(invoke_point(SYS_writev, fd, v, count));
     if (count < 0 || count > IOV_MAX) return result(-EINVAL);
     return result(green_writev(fd, v, count));
 }
@@ -215,19 +218,22 @@ HOOK(ssize_t, pwritev2, (int fd, const iovec* v, int count, off64_t offset, int 
      redirected) {
     if (self != nullptr && offset == current_position && flags == 0)
         return hook_writev(fd, v, count);
-    if (self != nullptr) cancellation_point();
+    if (self == nullptr) return result(invoke_point(SYS_pwritev2, fd, v, count, offset, 0, flags));
+    cancellation_point();
     return result(sys::invoke(SYS_pwritev2, fd, v, count, offset, 0, flags));
 }
 HOOK_ALIAS(pwritev64v2, pwritev2, redirected)
 
 HOOK(ssize_t, pwritev, (int fd, const iovec* v, int count, off64_t offset), redirected) {
-    if (self != nullptr) cancellation_point();
+    if (self == nullptr) return result(invoke_point(SYS_pwritev, fd, v, count, offset, 0));
+    cancellation_point();
     return result(sys::invoke(SYS_pwritev, fd, v, count, offset, 0));
 }
 HOOK_ALIAS(pwritev64, pwritev, redirected)
 
 HOOK(ssize_t, pwrite64, (int fd, const void* buffer, size_t size, off64_t offset), redirected) {
-    if (self != nullptr) cancellation_point();
+    if (self == nullptr) return result(invoke_point(SYS_pwrite64, fd, buffer, size, offset));
+    cancellation_point();
     return result(sys::invoke(SYS_pwrite64, fd, buffer, size, offset));
 }
 HOOK_ALIAS(pwrite, pwrite64, redirected)

@@ -235,7 +235,9 @@ bool is_zero(const timespec* t) { return t != nullptr && t->tv_sec == 0 && t->tv
 
 HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
     look_at(fds, count);
-    if (self == nullptr) return static_cast<int>(result(sys::poll(fds, count, timeout)));
+    if (self == nullptr)
+        return static_cast<int>(
+            result(plain_point([=] { return sys::poll(fds, count, timeout); })));
     return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
 }
 HOOK_ALIAS(__poll, poll, redirected)
@@ -251,8 +253,8 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;
         return static_cast<int>(
-            result(sys::invoke(SYS_ppoll, fds, count, timeout == nullptr ? nullptr : &copy, mask,
-                               kernel_sigset_size)));
+            result(invoke_point(SYS_ppoll, fds, count, timeout == nullptr ? nullptr : &copy, mask,
+                                kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     MaskDuringCall scope(mask);
@@ -269,7 +271,8 @@ HOOK(int, __ppoll_chk,
 HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout), redirected) {
     look_at(count, r, w);
     if (self == nullptr) {
-        return static_cast<int>(result(sys::select(count, r, w, e, timeout)));
+        return static_cast<int>(
+            result(plain_point([=] { return sys::select(count, r, w, e, timeout); })));
     }
     if (timeout == nullptr) {
         return static_cast<int>(result(green_select(count, r, w, e, sys::never, false)));
@@ -294,7 +297,7 @@ HOOK(int, pselect,
             const sigset_t* mask;
             size_t size;
         } with_size = {mask, kernel_sigset_size};
-        return static_cast<int>(result(sys::invoke(
+        return static_cast<int>(result(invoke_point(
             SYS_pselect6, count, r, w, e, timeout == nullptr ? nullptr : &copy, &with_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
@@ -307,7 +310,8 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redir
     if (in_loop()) return loop_poll(fd, events, max, timeout);
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
-        return static_cast<int>(result(sys::epoll_wait(fd, events, max, timeout)));
+        return static_cast<int>(
+            result(plain_point([=] { return sys::epoll_wait(fd, events, max, timeout); })));
     }
     return static_cast<int>(
         result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));
@@ -318,7 +322,7 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
         return static_cast<int>(result(
-            sys::invoke(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
+            invoke_point(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
     MaskDuringCall scope(mask);
     return static_cast<int>(
@@ -331,7 +335,7 @@ HOOK(int, epoll_pwait2,
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
         return static_cast<int>(result(
-            sys::invoke(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));
+            invoke_point(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     MaskDuringCall scope(mask);

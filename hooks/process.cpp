@@ -71,7 +71,7 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
 }  // namespace
 
 HOOK(pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), redirected) {
-    long r = self == nullptr ? sys::invoke(SYS_wait4, pid, status, options, usage)
+    long r = self == nullptr ? invoke_point(SYS_wait4, pid, status, options, usage)
                              : green_wait4(pid, status, options, usage);
     bool waited = r > 0 && (options & WNOHANG) == 0;
     if (waited && accept_mode != AcceptMode::off) shape_sees_burial();
@@ -92,7 +92,7 @@ HOOK(pid_t, wait3, (int* status, int options, rusage* usage), redirected) {
 
 HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redirected) {
     if (self == nullptr) {
-        return static_cast<int>(result(sys::invoke(SYS_waitid, type, id, info, options, nullptr)));
+        return static_cast<int>(result(invoke_point(SYS_waitid, type, id, info, options, nullptr)));
     }
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
 }

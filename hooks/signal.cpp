@@ -1010,7 +1010,7 @@ HOOK(int, pthread_sigqueue, (pthread_t which, int signal, const sigval value), i
 HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
     long r;
     if (self == nullptr) {
-        r = sys::invoke(SYS_rt_sigtimedwait, set, info, time, mask_size);
+        r = invoke_point(SYS_rt_sigtimedwait, set, info, time, mask_size);
     } else {
         if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
         bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
@@ -1052,7 +1052,7 @@ HOOK(int, signalfd, (int fd, const sigset_t* set, int flags), redirected) {
 
 HOOK(int, sigsuspend, (const sigset_t* set), redirected) {
     if (self == nullptr)
-        return static_cast<int>(result(sys::invoke(SYS_rt_sigsuspend, set, mask_size)));
+        return static_cast<int>(result(invoke_point(SYS_rt_sigsuspend, set, mask_size)));
     MaskDuringCall scope(set);
     return static_cast<int>(result(wait_for_handler()));
 }
@@ -1060,7 +1060,7 @@ HOOK_ALIAS(__sigsuspend, sigsuspend, redirected)
 
 HOOK(int, pause, (), redirected) {
     if (self == nullptr)
-        return static_cast<int>(result(sys::invoke(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
+        return static_cast<int>(result(invoke_point(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
     return static_cast<int>(result(wait_for_handler()));
 }
 

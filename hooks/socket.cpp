@@ -425,7 +425,7 @@ HOOK(int, accept, (int fd, sockaddr* address, socklen_t* size), redirected) {
 
 HOOK(int, connect, (int fd, const sockaddr* address, socklen_t size), redirected) {
     if (self == nullptr)
-        return static_cast<int>(result(sys::invoke(SYS_connect, fd, address, size)));
+        return static_cast<int>(result(invoke_point(SYS_connect, fd, address, size)));
     return static_cast<int>(result(green_connect(fd, address, size)));
 }
 HOOK_ALIAS(__connect, connect, redirected)
@@ -434,7 +434,7 @@ HOOK(ssize_t, recvfrom,
      (int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size),
      redirected) {
     if (self == nullptr) {
-        return result(sys::invoke(SYS_recvfrom, fd, buffer, size, flags, from, from_size));
+        return result(invoke_point(SYS_recvfrom, fd, buffer, size, flags, from, from_size));
     }
     Portions how = (flags & never_waits) != 0 ? Portions::no : portions_of(fd);
     if (how != Portions::no)
@@ -469,7 +469,7 @@ HOOK(ssize_t, sendto,
      (int fd, const void* buffer, size_t size, int flags, const sockaddr* to, socklen_t to_size),
      redirected) {
     if (self == nullptr) {
-        return result(sys::invoke(SYS_sendto, fd, buffer, size, flags, to, to_size));
+        return result(invoke_point(SYS_sendto, fd, buffer, size, flags, to, to_size));
     }
     return result(green_send(fd, buffer, size, flags, to, to_size));
 }
@@ -482,14 +482,14 @@ HOOK_ALIAS(__send, send, redirected)
 
 HOOK(ssize_t, sendmsg, (int fd, const msghdr* m, int flags), redirected) {
     if (self != nullptr) return result(green_sendmsg(fd, m, flags));
-    long r = sys::invoke(SYS_sendmsg, fd, m, flags);
+    long r = invoke_point(SYS_sendmsg, fd, m, flags);
     if (r >= 0) note_early_passing(*m);
     return result(r);
 }
 
 HOOK(ssize_t, recvmsg, (int fd, msghdr* m, int flags), redirected) {
     if (self != nullptr) return result(green_recvmsg(fd, m, flags));
-    long r = sys::invoke(SYS_recvmsg, fd, m, flags);
+    long r = invoke_point(SYS_recvmsg, fd, m, flags);
     if (r >= 0) note_received_descriptors(m);
     return result(r);
 }
@@ -497,7 +497,7 @@ HOOK(ssize_t, recvmsg, (int fd, msghdr* m, int flags), redirected) {
 HOOK(int, sendmmsg, (int fd, mmsghdr* messages, unsigned count, int flags), redirected) {
     if (self != nullptr)
         return static_cast<int>(result(green_sendmmsg(fd, messages, count, flags)));
-    long r = sys::invoke(SYS_sendmmsg, fd, messages, count, flags);
+    long r = invoke_point(SYS_sendmmsg, fd, messages, count, flags);
     for (long i = 0; i < r; ++i) note_early_passing(messages[i].msg_hdr);
     return static_cast<int>(result(r));
 }
@@ -506,7 +506,7 @@ HOOK_ALIAS(__sendmmsg, sendmmsg, redirected)
 HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout),
      redirected) {
     if (self == nullptr) {
-        long r = sys::invoke(SYS_recvmmsg, fd, messages, count, flags, timeout);
+        long r = invoke_point(SYS_recvmmsg, fd, messages, count, flags, timeout);
         for (long i = 0; i < r; ++i) note_received_descriptors(&messages[i].msg_hdr);
         return static_cast<int>(result(r));
     }

@@ -63,7 +63,7 @@ bool wall_clock(clockid_t clock) {
 }  // namespace
 
 HOOK(int, nanosleep, (const timespec* time, timespec* left), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_nanosleep, time, left)));
+    if (self == nullptr) return static_cast<int>(result(invoke_point(SYS_nanosleep, time, left)));
     return static_cast<int>(result(green_nanosleep(CLOCK_MONOTONIC, 0, time, left)));
 }
 HOOK_ALIAS(__nanosleep, nanosleep, redirected)
@@ -75,7 +75,10 @@ HOOK(int, clock_nanosleep, (clockid_t clock, int flags, const timespec* time, ti
         return static_cast<int>(-cpu_nanosleep(clock, flags, time, left));
     }
     if (self == nullptr || !wall_clock(clock)) {
-        if (self != nullptr) count_native("clock_nanosleep");
+        if (self == nullptr) {
+            return static_cast<int>(-invoke_point(SYS_clock_nanosleep, clock, flags, time, left));
+        }
+        count_native("clock_nanosleep");
         return static_cast<int>(-sys::invoke(SYS_clock_nanosleep, clock, flags, time, left));
     }
     return static_cast<int>(-green_nanosleep(clock, flags, time, left));

@@ -4,6 +4,7 @@
 
 #include <linux/futex.h>
 #include <poll.h>
+#include <sys/single_threaded.h>
 
 #include "hooks/hook.h"
 #include "hooks/preempt.h"
@@ -38,6 +39,26 @@ inline bool safe_point() {
 inline void cancellation_point() {
     safe_point();
     if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
+}
+
+// A kernel thread that is not ours can be cancelled at once from here on, as in libc's own wrappers
+// of cancellation points. The old type is told, for the way back: pthread_setcanceltype(3).
+int cancel_at_once();
+void cancel_as_before(int type);
+
+// A cancellation point's plain system call. Where libc has made kernel threads (the library is off,
+// or steps aside), pthread_cancel(3) must end it although the kernel knows of no cancellation.
+template <class Call>
+inline long plain_point(Call call) {
+    if (__builtin_expect(__libc_single_threaded, 1)) return call();
+    int before = cancel_at_once();
+    long r = call();
+    cancel_as_before(before);
+    return r;
+}
+template <class... Args>
+inline long invoke_point(long number, Args... args) {
+    return plain_point([=] { return sys::invoke(number, args...); });
 }
 
 // For the pthread and semaphore calls, where a time before 1970 is only one that has passed.
@@ -190,7 +211,9 @@ struct Manner {
 // is made again where the kernel would.
 template <class... Args>
 long offloaded(Manner manner, long number, Args... args) {
-    if (self == nullptr) return sys::invoke(number, args...);
+    if (self == nullptr) {
+        return manner.cancels ? invoke_point(number, args...) : sys::invoke(number, args...);
+    }
     if (manner.cancels) cancellation_point();
     for (;;) {
         long r = offload(manner.lasts, number, sys::arg(args)...);

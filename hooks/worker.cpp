@@ -29,7 +29,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "hooks/hook.h"
+#include "hooks/wait.h"
 
 namespace green {
 
@@ -371,7 +371,7 @@ long worker_accept(int fd, sockaddr* address, socklen_t* size, int flags, Accept
 // A program that left its listener blocking must not wait here for ever, as it may have connections
 // to look after in the same thread. It hears of one that was aborted, which can always happen.
 long accept_natively(int fd, sockaddr* address, socklen_t* size, int flags) {
-    if (!is_worker()) return accept_plainly(fd, address, size, flags);
+    if (!is_worker()) return invoke_point(SYS_accept4, fd, address, size, flags);
     long r = worker_accept(fd, address, size, flags, accept_plainly);
     Page* p = page();
     if (r != -EAGAIN || p == nullptr || p->retired == 0) return r;
