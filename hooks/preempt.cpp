@@ -17,9 +17,9 @@
 // a sleeper beside it wakes nearly as soon as natively.
 //
 // The signal is number 32, which glibc keeps for pthread_cancel: programs can neither block nor
-// handle it, and our threads are cancelled without it. It is not masked in its own handler, because
-// other threads run before that returns. Each tick sets the timer again, so that a slice shorter
-// than the delivery of a signal cannot pile up frames on the stack.
+// handle it, and our threads are cancelled without it. It is unblocked in its handler before others
+// run there, and not earlier: where a slice is shorter than the delivery of a signal, or strace(1)
+// slows everything down, frames must not pile up on the stack.
 //
 // A second timer, of real time and for one tick, brings what found a thread inside libc to the
 // program's own code: ticks of the first one, since a loop of memcpy(3) or stat(2) has so little
