@@ -32,7 +32,7 @@ namespace green {
 
 namespace {
 
-constexpr int most_threads_told = 20, most_frames = 24;
+constexpr int most_threads_told = 20, most_frames = 40;
 
 // One write(2) per line: other processes may share stderr.
 __attribute__((format(printf, 1, 2))) void say(const char* format, ...) {
