@@ -384,6 +384,7 @@ Wake wait_fd(int fd, uint32_t events, sys::Deadline deadline) {
     w->thread = me;
     w->fd = fd;
     w->events = events;
+    s->reads = 0;
     link(w, s);
     young_add(&me->young, w, 1);
     Wake why = park_here(me, Park::fd, deadline);

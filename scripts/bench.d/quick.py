@@ -22,7 +22,7 @@ CHECKS = (
     ("system calls per start of a program, more than native", "start", (), 30),
     ("reads per byte that another thread sends, pipe", "reads", ("pipe",), 1.15),
     ("polls of the kernel per pthread_create and join", "create", (), 0.2),
-    ("instructions per sched_yield to another thread", "turns", ("yield",), 185),
+    ("instructions per sched_yield to another thread", "turns", ("yield",), 215),
     ("instructions per park, semaphore", "turns", ("sem",), 415),
     ("instructions per park, condition variable", "turns", ("cond",), 440),
     ("instructions per park, socketpair", "turns", ("socketpair",), 895),
