@@ -11,8 +11,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-#include <utility>
-
 #include "hooks/accept_modes.h"
 #include "hooks/transfer.h"
 #include "hooks/worker.h"
@@ -151,6 +149,9 @@ bool is_stream(int fd, const FdState* s) {
 // The error queue and urgent data are never waited for, whatever the mode (recv(2), ip(7)).
 constexpr int never_waits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 
+// With one of these MSG_WAITALL is content with what comes first.
+constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
+
 // One message, or what there is of a stream.
 inline long green_recv_once(int fd, void* buffer, size_t size, int flags, sockaddr* from,
                             socklen_t* from_size, Transfer& transfer) {
@@ -178,7 +179,6 @@ __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size,
         FdState* s = fd_state(fd);
         // Only a stream can give less than what was asked for and have more to come.
         bool more = s != nullptr && !s->nonblocking && is_stream(fd, s);
-        constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
         if (!more || r == 0 || done >= size || (flags & one_attempt) != 0) {
             return static_cast<long>(done);
         }
@@ -237,9 +237,9 @@ void note_received_descriptors(const msghdr* m) {
 
 long green_sendmsg(int fd, const msghdr* m, int flags) {
     note_passed_descriptors(m);
-    bool one_attempt = (flags & MSG_DONTWAIT) != 0 || m == nullptr || m->msg_iov == nullptr ||
-                       m->msg_iovlen == 0 || m->msg_iovlen > IOV_MAX;
-    if (one_attempt) {
+    bool at_once = (flags & MSG_DONTWAIT) != 0 || m == nullptr || m->msg_iov == nullptr ||
+                   m->msg_iovlen == 0 || m->msg_iovlen > IOV_MAX;
+    if (at_once) {
         return try_and_wait(fd, out, (flags & MSG_DONTWAIT) != 0, [=](FdKind kind) {
             int how = flags | (kind == FdKind::socket ? MSG_DONTWAIT : 0);
             return sys::invoke(SYS_sendmsg, fd, m, how);
@@ -284,7 +284,6 @@ long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
         const FdState* s = fd_state(fd);
         bool marked = part.msg_controllen != 0 || (part.msg_flags & MSG_CTRUNC) != 0;
         bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
-        constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
         if (!more || r == 0 || done >= wanted || (flags & one_attempt) != 0) {
             return static_cast<long>(done);
         }
@@ -352,12 +351,12 @@ long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
 
 // Datagrams go in one call, as far as there is room; of a stream each message has its own end.
 long green_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-    for (unsigned i = 0; i < count; ++i) note_passed_descriptors(&messages[i].msg_hdr);
     FdState* s = fd_state(fd);
     bool waits = (flags & MSG_DONTWAIT) == 0;
     if (count == 0 || s == nullptr || fd_learn(fd, s) != 0 || s->kind != FdKind::socket)
         return sys::invoke(SYS_sendmmsg, fd, messages, count, flags);
     bool together = !waits || s->nonblocking || !is_stream(fd, s);
+    for (unsigned i = 0; together && i < count; ++i) note_passed_descriptors(&messages[i].msg_hdr);
     unsigned done = 0;
     Transfer transfer;
     while (done < count && done < IOV_MAX) {
@@ -371,7 +370,10 @@ long green_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
             if (r > 0) fd_written(s);
         } else {
             r = green_sendmsg(fd, &messages[done].msg_hdr, flags);
-            if (r >= 0) messages[done].msg_len = static_cast<unsigned>(std::exchange(r, 1));
+            if (r >= 0) {
+                messages[done].msg_len = static_cast<unsigned>(r);
+                r = 1;  // message
+            }
         }
         if (r < 0) return done == 0 ? r : done;
         done += static_cast<unsigned>(r);

@@ -151,7 +151,6 @@ void fd_wake(int fd);
 void fd_mode_changed(int fd, bool nonblocking);
 // A pipe's writing end was set to packets (O_DIRECT in pipe(2)): a short read is one of them.
 void fd_writes_packets(int writer);
-
 // SO_RCVTIMEO or SO_SNDTIMEO in ns, 0 for none; and: setsockopt(2) changed one.
 uint64_t fd_timeout(int fd, FdState* state, Direction direction);
 void fd_timeouts_changed(int fd);
