@@ -179,6 +179,10 @@ def unsorted_rows(listed):
         yield Row(1, "Peers, requests per second", Case("echo", connections).label,
                   f"peers-{connections}.rate",
                   tuple(Limit(f"{kind}/epoll") for kind in ("green", *PEERS)))
+    for connections in CONNECTIONS:
+        yield Row(1, "CPU time per request, us, of epoll with a stack for each connection",
+                  Case("http", connections).label, f"limit-{connections}.cpu",
+                  (Limit("stacks/epoll"), Limit("green/stacks")))
     yield Row(2, "Threads on one CPU, ns", "the bare switch", "bare-switch.ns",
               (most("green", 15),))
     for name, what in listed("switch").items():

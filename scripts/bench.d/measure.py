@@ -72,8 +72,11 @@ class Measure:
         elif kind in bars.PEERS:
             argv = [self.program(f"echo_{kind}")]
         else:
-            argv = [self.program(f"{protocol}_{'epoll' if kind == 'epoll' else 'threads'}")]
-        return Server([*argv, *(() if kind == "epoll" else arguments)], self.library(kind), cpus,
+            by_hand = kind in ("epoll", "stacks")
+            argv = [self.program(f"{protocol}_{'epoll' if by_hand else 'threads'}")]
+            if by_hand:
+                arguments = ["--stacks"] if kind == "stacks" else ()
+        return Server([*argv, *arguments], self.library(kind), cpus,
                       environment)
 
     def load(self, server, cpus, words=(), **arguments):
@@ -346,6 +349,10 @@ class Measure:
             every.append(Measurement(f"peers-{connections}",
                                      partial(self.loaded, bars.Case("echo", connections)),
                                      ("epoll", "green", *peers), full=True))
+        for connections in bars.CONNECTIONS:
+            every.append(Measurement(f"limit-{connections}",
+                                     partial(self.loaded, bars.Case("http", connections)),
+                                     ("epoll", "stacks", "green"), full=connections > 1000))
         every.append(Measurement("bare-switch", self.bare_switch, ("green",)))
         for name in self.listed("switch"):
             every.append(Measurement(f"switch-{name}", partial(self.switch, name), THREADED))

@@ -1,6 +1,6 @@
 // The yardstick: an echo server written by hand for epoll (epoll_server.h).
 //
-//     echo_epoll [--port N]
+//     echo_epoll [--port N] [--stacks]
 #define _GNU_SOURCE
 #include "epoll_server.h"
 

@@ -1,7 +1,7 @@
 // The yardstick for HTTP: what http_threads.c answers (http.h), by hand for epoll (epoll_server.h).
 // It does not sleep, and its answers have 64 KiB at most: the rest is 404 here.
 //
-//     http_epoll [--port N]
+//     http_epoll [--port N] [--stacks]
 #define _GNU_SOURCE
 #include "epoll_server.h"
 #include "http.h"
