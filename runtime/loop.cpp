@@ -271,11 +271,11 @@ void loop_abandon() {
     }
     lowest_own_fd = INT_MAX;
     highest_own_fd = -1;
-    libev_fd = -1;
+    // libev's loop itself is left where it lies, a few KiB: to free it is the program's allocator's
+    // business, which may be locked until the program's own handlers of pthread_atfork(3) have run.
+    close_own(&libev_fd);
     libev_asked = watch_set = stall_told = turning = false;
     thread = nullptr;
-    // libev closes its own copies; its epoll set itself lives on in the parent.
-    if (libev != nullptr) of_libev.loop_destroy(libev);
     libev = nullptr;
 }
 
