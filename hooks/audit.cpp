@@ -7,6 +7,10 @@
 //     hook ------------------------------------------------------> kernel
 //     libc, program: syscall --> SIGSYS --> could it wait? noted --> kernel, from our text
 //
+// The same trap, with nothing noted, is how threads of GNU OpenMP wait when green threads were
+// there before them (catch_inline_futexes()): a futex(2) of the program's own code goes to the
+// hook, which parks the thread inside the handler, on the thread's own stack, as a preemption does.
+//
 // A trap costs 1.3 us, with all that is done here 2. Which calls could wait is audit_rules.cpp's to
 // say; it matters only while a second green thread lives. The call is then made here, with the
 // arguments of the signal frame. A few cannot be made in a handler, because they change what its
@@ -22,6 +26,7 @@
 
 #include "hooks/audit.h"
 
+#include <errno.h>
 #include <link.h>
 #include <linux/audit.h>
 #include <sched.h>
@@ -30,8 +35,10 @@
 #include <unwind.h>
 
 #include "hooks/fs_trap.h"
+#include "hooks/inline_futex.h"
 #include "hooks/program_code.h"
 #include "hooks/signal.h"
+#include "runtime/scheduler.h"
 #include "runtime/stats.h"
 #include "runtime/sys.h"
 
@@ -48,7 +55,7 @@ namespace {
 
 void say(const char* what, const char* consequence) {
     if (!warnings) return;
-    const char* const parts[] = {"libgreen: audit: ", what, consequence};
+    const char* const parts[] = {audited ? "libgreen: audit: " : "libgreen: ", what, consequence};
     for (const char* part : parts) sys::invoke(SYS_write, 2, part, strlen(part));
 }
 
@@ -64,13 +71,15 @@ constexpr long instruction_size = 2;                                 // of every
 constexpr size_t mask_size = 8;
 
 bool running = false;
+bool catching = false;  // the program's own futex(2) calls go to the hook
 
 // The program does what cannot be audited: it is told once, and left alone.
 void give_up(const char* reason) {
-    running = audit_wanted = false;
     sys::invoke(SYS_prctl, set_dispatch, dispatch_off, 0, 0, 0);
     signals_give_sigsys_back();
-    say(reason, "; from here on it is not audited\n");
+    if (audited) say(reason, "; from here on it is not audited\n");
+    if (catching) say(reason, "; its own waits may stop the process\n");
+    running = catching = audit_wanted = false;
 }
 
 // ---- what is noted ------------------------------------------------------------------------------
@@ -238,36 +247,55 @@ void on_system_call(int, siginfo_t* info, void* frame) {
         registers[REG_RIP] -= instruction_size;
         return;
     }
-    ++audited_calls;
     long number = registers[REG_RAX];
     const long arguments[] = {registers[REG_RDI], registers[REG_RSI], registers[REG_RDX],
                               registers[REG_R10], registers[REG_R8],  registers[REG_R9]};
-    if (stats.threads_alive > 1) {
+    bool is_programs = catching && in_program_code(static_cast<uintptr_t>(registers[REG_RIP]));
+    if (is_programs && number == SYS_futex && self != nullptr) {
+        int saved = errno;
+        registers[REG_RAX] = green_futex(arguments);
+        signals_fix_frame(context);
+        errno = saved;
+        return;
+    }
+    if (audited) ++audited_calls;
+    if (audited && stats.threads_alive > 1) {
         const char* call = audit_waits(number, arguments);
         if (call != nullptr) note(call, reinterpret_cast<const void*>(registers[REG_RIP]));
     }
     perform(number, arguments, context);
 }
 
+// False: the kernel cannot.
+bool dispatch() {
+    if (running) return true;
+    dl_iterate_phdr(find_text, nullptr);
+    signals_take_sigsys(on_system_call);
+    // No selector byte: outside of the range there is no exception.
+    running =
+        sys::invoke(SYS_prctl, set_dispatch, dispatch_on, text.first, text.size, nullptr) == 0;
+    if (!running) signals_give_sigsys_back();
+    return running;
+}
+
 }  // namespace
 
 void audit_start() {
-    if (!audit_wanted || running) return;
-    dl_iterate_phdr(find_text, nullptr);
-    signals_take_sigsys(on_system_call);
-    running = audited = true;
-    // No selector byte: outside of the range there is no exception.
-    if (sys::invoke(SYS_prctl, set_dispatch, dispatch_on, text.first, text.size, nullptr) == 0) {
-        return;
-    }
-    running = audited = audit_wanted = false;
-    signals_give_sigsys_back();
+    if (!audit_wanted || audited) return;
+    audited = true;
+    if (dispatch()) return;
     say("this kernel has no Syscall User Dispatch", "; nothing is audited\n");
+    audited = audit_wanted = false;
+}
+
+bool catch_inline_futexes() {
+    catching = dispatch();
+    return catching;
 }
 
 void audit_after_fork_in_child() {
     if (!running) return;
-    running = false;
+    running = catching = false;
     signals_give_sigsys_back();
     memset(surprises, 0, sizeof surprises);
     audited_calls = surprises_left_out = 0;
@@ -281,6 +309,7 @@ void audit_start() {
     audit_wanted = false;
 }
 void audit_after_fork_in_child() {}
+bool catch_inline_futexes() { return false; }
 
 #endif
 

@@ -8,4 +8,11 @@ namespace green {
 // can see it. Returns the object's name, or null. Looks at each object once.
 const char* inline_futex_in(const void* caller);
 
+// From here on such calls go to the hook (audit.cpp), each by a trap, and everybody's other system
+// calls are trapped as well. False: the kernel offers no way.
+bool catch_inline_futexes();
+
+// The hook: futex(2) by its six arguments, in the kernel's convention for results (syscall.cpp).
+long green_futex(const long* a);
+
 }  // namespace green

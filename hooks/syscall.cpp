@@ -17,6 +17,7 @@
 #include "hooks/activate.h"
 #include "hooks/affinity.h"
 #include "hooks/hooks.h"
+#include "hooks/inline_futex.h"
 #include "hooks/uring.h"
 #include "hooks/wait.h"
 
@@ -170,7 +171,7 @@ long futex_wake_op(const FutexArguments& a) {
     return woken;
 }
 
-long green_futex(const FutexArguments& a) {
+long futex(const FutexArguments& a) {
     if (reinterpret_cast<uintptr_t>(a.word) % sizeof(uint32_t) != 0) return -EINVAL;
     int command = a.operation & FUTEX_CMD_MASK;
     switch (command) {
@@ -192,6 +193,20 @@ long green_futex(const FutexArguments& a) {
                                a.value3);
     }
 }
+
+}  // namespace
+
+namespace green {
+
+long green_futex(const long* a) {
+    return futex({word_as<uint32_t*>(a[0]), word_as<int>(a[1]), word_as<uint32_t>(a[2]),
+                  word_as<const timespec*>(a[3]), word_as<uint32_t*>(a[4]),
+                  word_as<uint32_t>(a[5])});
+}
+
+}  // namespace green
+
+namespace {
 
 // Calls a hook with arguments that came as machine words.
 template <class Result, class... Parameters, size_t... I>
@@ -321,9 +336,7 @@ bool by_hook(long number, const long* a, long* r) {
             return true;
         }
         case SYS_futex:
-            *r = result(green_futex({word_as<uint32_t*>(a[0]), word_as<int>(a[1]),
-                                     word_as<uint32_t>(a[2]), word_as<const timespec*>(a[3]),
-                                     word_as<uint32_t*>(a[4]), word_as<uint32_t>(a[5])}));
+            *r = result(green_futex(a));
             return true;
         case SYS_io_uring_enter:
             *r = result(green_uring_enter(a));

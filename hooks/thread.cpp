@@ -218,12 +218,13 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     return waited(0);
 }
 
-// Before the first green thread there is still the way back: the program runs natively. Later there
-// is only a warning.
+// Before the first green thread there is still the way back: the program runs natively. Later its
+// calls are caught, or there is only a warning.
 void warn_of_inline_futex(const char* object) {
     char reason[512];
     snprintf(reason, sizeof reason, "%s waits with futex calls of its own", object);
     if (self == nullptr) return refuse(reason);
+    if (catch_inline_futexes()) return;
     static bool warned = false;
     if (!warned && warnings) {
         dprintf(2, "libgreen: %s and may stop the process; try OMP_NUM_THREADS=1\n", reason);
