@@ -51,7 +51,7 @@ bool may_wait(const sembuf* operations, size_t count) {
 long green_semop(int set, sembuf* operations, size_t count, const timespec* time) {
     safe_point();
     bool copied = count <= most_operations && operations != nullptr;
-    if (copied) {
+    if (copied && (time == nullptr || valid(time))) {
         long r = semop_at_once(set, operations, count);
         if (r != -EAGAIN || !may_wait(operations, count)) return r;
     }
@@ -122,14 +122,16 @@ HOOK(ssize_t, msgrcv, (int queue, void* message, size_t size, long type, int fla
     return result(offloaded(message_waits, SYS_msgrcv, queue, message, size, type, flags));
 }
 
-// A message queue is asked with a time that has passed.
+// A message queue is asked with a time that has passed; what is wrong with the time that is given
+// the kernel says at once.
 HOOK(ssize_t, mq_timedreceive,
      (mqd_t queue, char* message, size_t size, unsigned* priority, const timespec* time),
      by_helper) {
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
         cancellation_point();
-        long r = sys::invoke(SYS_mq_timedreceive, queue, message, size, priority, &past);
+        const timespec* asked = time == nullptr || valid(time) ? &past : time;
+        long r = sys::invoke(SYS_mq_timedreceive, queue, message, size, priority, asked);
         if (r != -ETIMEDOUT) return result(r);
     }
     return result(offloaded(waits, SYS_mq_timedreceive, queue, message, size, priority, time));
@@ -144,7 +146,8 @@ HOOK(int, mq_timedsend,
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
         cancellation_point();
-        long r = sys::invoke(SYS_mq_timedsend, queue, message, size, priority, &past);
+        const timespec* asked = time == nullptr || valid(time) ? &past : time;
+        long r = sys::invoke(SYS_mq_timedsend, queue, message, size, priority, asked);
         if (r != -ETIMEDOUT) return static_cast<int>(result(r));
     }
     return static_cast<int>(
