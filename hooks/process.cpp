@@ -69,6 +69,9 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
             if (r >= 0 && info != nullptr) *info = found;
             return finish_wait(r);
         }
+        if (type == P_PIDFD && (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
+            return finish_wait(-EAGAIN);
+        }
         bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
         r = wait_for_child(type, id, only_exit);
         if (r < 0) return r;
