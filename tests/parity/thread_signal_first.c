@@ -3,7 +3,7 @@
  * waitpid and waitid that find the child whose SIGCHLD came with it. What only the mask of ppoll
  * lets in stays pending when there is a byte to tell of.
  *
- * PARITY: switches=100 threads=10
+ * PARITY: switches=100 threads=8
  */
 #include "parity.h"
 
