@@ -46,10 +46,11 @@ Action action_of(Function* handler, unsigned long flags, uint64_t mask) {
 
 void on_trap(int signal, siginfo_t* info, void* context);
 
-// SA_ONSTACK: the fault stack (signal.cpp) is there, whatever the thread's own looks like.
+// SA_ONSTACK: the fault stack (signal.cpp) is there, whatever the thread's own looks like. Nobody
+// else's handler may begin there.
 void install() {
     unsigned long kept = SA_ONSTACK | SA_RESTART;
-    Action mine = action_of(on_trap, (behind.flags & kept) | SA_NODEFER, behind.mask & ~sigsegv);
+    Action mine = action_of(on_trap, (behind.flags & kept) | SA_NODEFER, ~sigsegv);
     if (behind.handler == SIG_DFL || behind.handler == SIG_IGN) mine.flags |= SA_ONSTACK;
     set_raw(SIGSEGV, &mine, nullptr);
 }

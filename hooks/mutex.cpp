@@ -126,6 +126,7 @@ int green_lock(pthread_mutex_t* m) {
 int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
     int error = try_lock(m);
     if (error != EBUSY) return error;
+    if (would_deadlock(m)) return EDEADLK;
     if (bad_nanoseconds(time)) return EINVAL;
     return lock_slowly(m, deadline_at(clock, time));
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 #include "hooks/fs_trap.h"
@@ -51,7 +52,7 @@ bool may_wait(const sembuf* operations, size_t count) {
 long green_semop(int set, sembuf* operations, size_t count, const timespec* time) {
     safe_point();
     bool copied = count <= most_operations && operations != nullptr;
-    if (copied) {
+    if (copied && (time == nullptr || valid(time))) {
         long r = semop_at_once(set, operations, count);
         if (r != -EAGAIN || !may_wait(operations, count)) return r;
     }
@@ -122,14 +123,16 @@ HOOK(ssize_t, msgrcv, (int queue, void* message, size_t size, long type, int fla
     return result(offloaded(message_waits, SYS_msgrcv, queue, message, size, type, flags));
 }
 
-// A message queue is asked with a time that has passed.
+// A message queue is asked with a time that has passed; what is wrong with the time that is given
+// the kernel says at once.
 HOOK(ssize_t, mq_timedreceive,
      (mqd_t queue, char* message, size_t size, unsigned* priority, const timespec* time),
      by_helper) {
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
         cancellation_point();
-        long r = sys::invoke(SYS_mq_timedreceive, queue, message, size, priority, &past);
+        const timespec* asked = time == nullptr || valid(time) ? &past : time;
+        long r = sys::invoke(SYS_mq_timedreceive, queue, message, size, priority, asked);
         if (r != -ETIMEDOUT) return result(r);
     }
     return result(offloaded(waits, SYS_mq_timedreceive, queue, message, size, priority, time));
@@ -144,7 +147,8 @@ HOOK(int, mq_timedsend,
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
         cancellation_point();
-        long r = sys::invoke(SYS_mq_timedsend, queue, message, size, priority, &past);
+        const timespec* asked = time == nullptr || valid(time) ? &past : time;
+        long r = sys::invoke(SYS_mq_timedsend, queue, message, size, priority, asked);
         if (r != -ETIMEDOUT) return static_cast<int>(result(r));
     }
     return static_cast<int>(
@@ -161,10 +165,37 @@ HOOK(int, mq_notify, (mqd_t queue, const sigevent* event), interposed) {
     return original_mq_notify()(queue, event);
 }
 
-// splice(2) and tee(2) obey SPLICE_F_NONBLOCK for pipes only, so a helper makes the call.
+// splice(2) and tee(2) obey SPLICE_F_NONBLOCK for pipes only, so a helper makes the call. While it
+// waits for a socket's data it would hold the pipe's lock, on which any call about that pipe stops,
+// ours too: so we wait first.
+namespace {
+
+bool is_a(int fd, mode_t kind) {
+    struct stat st;
+    return sys::invoke(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) == 0 &&
+           (st.st_mode & S_IFMT) == kind;
+}
+
+bool socket_to_be_waited_for(int from, int to, unsigned flags) {
+    if (!is_a(from, S_IFSOCK) || !is_a(to, S_IFIFO)) return false;
+    long mode = sys::invoke(SYS_fcntl, to, F_GETFL);
+    return (flags & SPLICE_F_NONBLOCK) == 0 && (mode & O_NONBLOCK) == 0 &&
+           (mode & O_ACCMODE) != O_RDONLY;
+}
+
+}  // namespace
+
 HOOK(ssize_t, splice,
      (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), by_helper) {
-    return result(offloaded(waits, SYS_splice, from, from_at, to, to_at, size, flags));
+    auto by_helper = [=] {
+        return offloaded(waits, SYS_splice, from, from_at, to, to_at, size, flags);
+    };
+    bool sound = from_at == nullptr && to_at == nullptr && size > 0;
+    if (self == nullptr || !sound || !socket_to_be_waited_for(from, to, flags))
+        return result(by_helper());
+    return result(try_and_wait(from, in, false, [=](FdKind kind) -> long {
+        return kind != FdKind::plain && !ready_now(from, EPOLLIN) ? -EAGAIN : by_helper();
+    }));
 }
 HOOK(ssize_t, tee, (int from, int to, size_t size, unsigned flags), by_helper) {
     return result(offloaded(waits, SYS_tee, from, to, size, flags));

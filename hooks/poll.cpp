@@ -90,9 +90,26 @@ long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask,
     for (;;) {
         Wake why = waits.wait(deadline);
         r = ask();
-        if (r != 0 || why == Wake::timed_out) return r;
+        if (r != 0 || why == Wake::timed_out) {
+            if (why == Wake::interrupted) self->interrupt_next_park = true;  // for polled()
+            return r;
+        }
         if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
+}
+
+// The call as the program sees it. What came before it ends is handled before it returns, by the
+// mask that is in force afterwards: one that ppoll(2)'s alone lets in stays pending if something is
+// ready.
+template <class Call>
+int polled(const sigset_t* mask, Call call) {
+    long r;
+    {
+        MaskDuringCall scope(mask);
+        r = call();
+    }
+    safe_point();
+    return static_cast<int>(result(r));
 }
 
 uint32_t to_epoll(short events) {
@@ -238,7 +255,8 @@ HOOK(int, poll, (pollfd * fds, nfds_t count, int timeout), redirected) {
     if (self == nullptr)
         return static_cast<int>(
             result(plain_point([=] { return sys::poll(fds, count, timeout); })));
-    return static_cast<int>(result(green_poll(fds, count, deadline_in_ms(timeout), timeout == 0)));
+    return polled(nullptr,
+                  [=] { return green_poll(fds, count, deadline_in_ms(timeout), timeout == 0); });
 }
 HOOK_ALIAS(__poll, poll, redirected)
 
@@ -257,8 +275,8 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
                                 kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
-    MaskDuringCall scope(mask);
-    return static_cast<int>(result(green_poll(fds, count, deadline_in(timeout), is_zero(timeout))));
+    return polled(mask,
+                  [=] { return green_poll(fds, count, deadline_in(timeout), is_zero(timeout)); });
 }
 
 HOOK(int, __ppoll_chk,
@@ -275,15 +293,17 @@ HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout)
             result(plain_point([=] { return sys::select(count, r, w, e, timeout); })));
     }
     if (timeout == nullptr) {
-        return static_cast<int>(result(green_select(count, r, w, e, sys::never, false)));
+        return polled(nullptr, [=] { return green_select(count, r, w, e, sys::never, false); });
     }
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return static_cast<int>(result(-EINVAL));
     // select(2) accepts a million microseconds and more, and Linux writes back what is left.
     timespec t = {timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
     sys::Deadline deadline = deadline_in(&t);
-    long got = green_select(count, r, w, e, deadline, is_zero(&t));
-    tell_time_left(deadline, timeout);
-    return static_cast<int>(result(got));
+    return polled(nullptr, [=] {
+        long got = green_select(count, r, w, e, deadline, is_zero(&t));
+        tell_time_left(deadline, timeout);
+        return got;
+    });
 }
 HOOK_ALIAS(__select, select, redirected)
 
@@ -301,9 +321,8 @@ HOOK(int, pselect,
             SYS_pselect6, count, r, w, e, timeout == nullptr ? nullptr : &copy, &with_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
-    MaskDuringCall scope(mask);
-    return static_cast<int>(
-        result(green_select(count, r, w, e, deadline_in(timeout), is_zero(timeout))));
+    return polled(
+        mask, [=] { return green_select(count, r, w, e, deadline_in(timeout), is_zero(timeout)); });
 }
 
 HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redirected) {
@@ -313,8 +332,9 @@ HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redir
         return static_cast<int>(
             result(plain_point([=] { return sys::epoll_wait(fd, events, max, timeout); })));
     }
-    return static_cast<int>(
-        result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));
+    return polled(nullptr, [=] {
+        return green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0);
+    });
 }
 
 HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const sigset_t* mask),
@@ -324,9 +344,9 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const
         return static_cast<int>(result(
             invoke_point(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
-    MaskDuringCall scope(mask);
-    return static_cast<int>(
-        result(green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0)));
+    return polled(mask, [=] {
+        return green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0);
+    });
 }
 
 HOOK(int, epoll_pwait2,
@@ -338,7 +358,7 @@ HOOK(int, epoll_pwait2,
             invoke_point(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
-    MaskDuringCall scope(mask);
-    return static_cast<int>(
-        result(green_epoll_wait(fd, events, max, deadline_in(timeout), is_zero(timeout))));
+    return polled(mask, [=] {
+        return green_epoll_wait(fd, events, max, deadline_in(timeout), is_zero(timeout));
+    });
 }

@@ -25,6 +25,7 @@
 #include "hooks/signal.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,15 +286,33 @@ bool on_alternate_stack(const Thread* t, const void* sp) {
     return sp >= low && sp < low + t->alternate_size;
 }
 
+constexpr int disarms_itself = INT_MIN;  // SS_AUTODISARM of <linux/signal.h>
+
+stack_t alternate_stack_of(const Thread* t) {
+    int flags = t->alternate_size == 0 ? SS_DISABLE : 0;
+    return {t->alternate_stack, t->alternate_disarms ? flags | disarms_itself : flags,
+            t->alternate_size};
+}
+
+void set_alternate_stack(Thread* t, const stack_t& s) {
+    bool off = (s.ss_flags & SS_DISABLE) != 0;
+    t->alternate_stack = off ? nullptr : s.ss_sp;
+    t->alternate_size = off ? 0 : s.ss_size;
+    t->alternate_disarms = (s.ss_flags & disarms_itself) != 0;
+}
+
 // Calls the handler on the thread's alternate stack, if it asked for that and is not on it already.
+// A stack that disarms itself is not the thread's while any handler runs (sigaltstack(2)).
 void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
+    stack_t stack = alternate_stack_of(me);
     bool on_it = on_alternate_stack(me, __builtin_frame_address(0));
-    if ((call->action->flags & SA_ONSTACK) == 0 || me->alternate_size == 0 || on_it) {
+    if (me->alternate_disarms) set_alternate_stack(me, {nullptr, SS_DISABLE, 0});
+    if ((call->action->flags & SA_ONSTACK) == 0 || stack.ss_size == 0 || on_it) {
         return enter_handler(call);
     }
 #if defined(__x86_64__)
-    auto* low = static_cast<char*>(me->alternate_stack);
-    auto top = reinterpret_cast<uintptr_t>(low + me->alternate_size) & ~uintptr_t{15};
+    auto* low = static_cast<char*>(stack.ss_sp);
+    auto top = reinterpret_cast<uintptr_t>(low + stack.ss_size) & ~uintptr_t{15};
     asm volatile(
         "movq %%rsp, %%rbx\n"
         "movq %[top], %%rsp\n"
@@ -338,8 +357,7 @@ void run_handler(void* argument) {
     me->mask_after = nullptr;
     memcpy(&context->uc_sigmask, &after, sizeof after);  // the kernel's frame has no more of it
     stack_t kernels = context->uc_stack;
-    context->uc_stack = {me->alternate_stack, me->alternate_size == 0 ? SS_DISABLE : 0,
-                         me->alternate_size};
+    context->uc_stack = alternate_stack_of(me);
     Mask added = call->action->mask;
     if ((call->action->flags & SA_NODEFER) == 0) added |= bit(call->info->si_signo);
     set_mask(me, me->blocked | added);
@@ -348,6 +366,7 @@ void run_handler(void* argument) {
     enter_handler_on_its_stack(me, call);
     // It has forked, and this is the child: what it interrupted goes on as a green thread's call.
     if (self == nullptr) activate();
+    set_alternate_stack(me, context->uc_stack);  // whatever the handler has set
     context->uc_stack = kernels;
     set_mask(me, to_mask(&context->uc_sigmask));
     // What else is due waits for the next call, not for our next instruction.
@@ -406,9 +425,7 @@ void give_kernel_fault_stack() {
 void learn_alternate_stack(Thread* t) {
     stack_t now = {};
     sys::invoke(SYS_sigaltstack, nullptr, &now);
-    if ((now.ss_flags & SS_DISABLE) != 0) now = {};
-    t->alternate_stack = now.ss_sp;
-    t->alternate_size = now.ss_size;
+    set_alternate_stack(t, now);
 }
 
 void on_signal(int signal, siginfo_t* info, void* context);
@@ -837,8 +854,7 @@ void signals_after_fork_in_child() {
     held_back = 0;
     awaited_by_first = 0;
     signals_arrived = false;
-    stack_t alternate = {owner->alternate_stack, owner->alternate_size == 0 ? SS_DISABLE : 0,
-                         owner->alternate_size};
+    stack_t alternate = alternate_stack_of(owner);
     sys::invoke(SYS_sigaltstack, &alternate, nullptr);
     Mask mine = owner->blocked;
     owner->pending = nullptr;
@@ -1067,20 +1083,15 @@ HOOK(int, pause, (), redirected) {
 // Each thread has an alternate stack of its own, none at first; the kernel knows the last one set.
 HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old), redirected) {
     if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sigaltstack, stack, old)));
-    bool on_it = on_alternate_stack(self, __builtin_frame_address(0));
-    stack_t was = {self->alternate_stack,
-                   self->alternate_size == 0 ? SS_DISABLE
-                   : on_it                   ? SS_ONSTACK
-                                             : 0,
-                   self->alternate_size};
+    bool on_it = !self->alternate_disarms && on_alternate_stack(self, __builtin_frame_address(0));
+    stack_t was = alternate_stack_of(self);
+    if (on_it) was.ss_flags = SS_ONSTACK;
     if (stack != nullptr) {
         // The kernel says what is wrong with it.
         long r = on_it ? -EPERM : sys::invoke(SYS_sigaltstack, stack, nullptr);
         if (r < 0) return static_cast<int>(result(r));
         give_kernel_fault_stack();
-        bool off = (stack->ss_flags & SS_DISABLE) != 0;
-        self->alternate_stack = off ? nullptr : stack->ss_sp;
-        self->alternate_size = off ? 0 : stack->ss_size;
+        set_alternate_stack(self, *stack);
     }
     if (old != nullptr) *old = was;
     return 0;

@@ -6,6 +6,7 @@
 //    a connection, and nobody can take it away in between; on one that other processes may share, a
 //    timer ends the call, so that a stolen connection cannot stop the process.
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -164,6 +165,12 @@ inline long green_recv_once(int fd, void* buffer, size_t size, int flags, sockad
     return try_and_wait(fd, in, (flags & never_waits) != 0, attempt, transfer);
 }
 
+// Urgent data is next: a call that has something already ends before it (tcp(7)).
+bool at_urgent_mark(int fd) {
+    int mark = 0;
+    return sys::invoke(SYS_ioctl, fd, SIOCATMARK, &mark) == 0 && mark != 0;
+}
+
 // With MSG_WAITALL: until a stream has given all.
 __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size, int flags,
                                               sockaddr* from, socklen_t* from_size,
@@ -179,7 +186,7 @@ __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size,
         FdState* s = fd_state(fd);
         // Only a stream can give less than what was asked for and have more to come.
         bool more = s != nullptr && !s->nonblocking && is_stream(fd, s);
-        if (!more || r == 0 || done >= size || (flags & one_attempt) != 0) {
+        if (!more || r == 0 || done >= size || (flags & one_attempt) != 0 || at_urgent_mark(fd)) {
             return static_cast<long>(done);
         }
     }
@@ -284,7 +291,7 @@ long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
         const FdState* s = fd_state(fd);
         bool marked = part.msg_controllen != 0 || (part.msg_flags & MSG_CTRUNC) != 0;
         bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
-        if (!more || r == 0 || done >= wanted || (flags & one_attempt) != 0) {
+        if (!more || r == 0 || done >= wanted || (flags & one_attempt) != 0 || at_urgent_mark(fd)) {
             return static_cast<long>(done);
         }
         transfer.begun = true;

@@ -112,6 +112,7 @@ struct alignas(64) Thread {
     struct QueuedSignal* pending = nullptr;  // sent to this thread
     void* alternate_stack = nullptr;         // sigaltstack(2)
     size_t alternate_size = 0;
+    bool alternate_disarms = false;  // SS_AUTODISARM
 
     // How many run at a time (hooks/pool.cpp).
     struct Pool* pool = nullptr;      // of the thread that made it
