@@ -186,11 +186,15 @@ void end_accept(ucontext_t* context) {
 #endif
 }
 
-void on_tick(int, siginfo_t* info, void* context) {
+void on_tick(int signal, siginfo_t* info, void* context) {
     if (info->si_value.sival_ptr == &accept_timer)
         return end_accept(static_cast<ucontext_t*>(context));
     Thread* me = self;
     bool may_switch = me != nullptr && me->slice == nullptr;  // a flow switches only where it waits
+    if (may_switch && !signals_leave_fault_stack(on_tick, signal, info, context)) {
+        preempt_due = true;
+        may_switch = false;
+    }
     if (info->si_value.sival_ptr == &look_timer) {
         look_set = false;
         if (may_switch) on_look(context);
@@ -221,7 +225,7 @@ void on_tick(int, siginfo_t* info, void* context) {
 
 bool make_timer(int clock, int* timer) {
     sys::SignalAction action = {reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_tick)),
-                                SA_SIGINFO | SA_RESTART | sys::sa_restorer,
+                                SA_SIGINFO | SA_RESTART | SA_ONSTACK | sys::sa_restorer,
                                 sys::green_restore_frame, 0};
     sigevent event = {};
     event.sigev_notify = SIGEV_THREAD_ID;

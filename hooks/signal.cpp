@@ -281,6 +281,15 @@ void enter_handler(HandlerCall* call) {
     with_info(call->info->si_signo, call->info, call->context);
 }
 
+// Whether a stack pointer lies in the thread's own stack. Code that a program makes itself may use
+// rsp for other things: Erlang's lies on the heap of what it runs, whose data are right below.
+const char* in_first_stack = nullptr;
+bool on_own_stack(const Thread* t, const char* sp) {
+    constexpr ptrdiff_t around = ptrdiff_t{64} << 20;
+    if (t->stack_size != 0) return sp >= t->stack_low && sp < t->stack_low + t->stack_size;
+    return sp > in_first_stack - around && sp < in_first_stack + around;
+}
+
 bool on_alternate_stack(const Thread* t, const void* sp) {
     auto* low = static_cast<const char*>(t->alternate_stack);
     return sp >= low && sp < low + t->alternate_size;
@@ -417,6 +426,10 @@ void remember(int signal, const siginfo_t* info, void* context) {
 // one that has overflowed, and it has an alternate one, but of those the kernel knows only one.
 alignas(64) char fault_stack[65536];
 
+bool on_fault_stack(const void* at) {
+    return at >= fault_stack && at < fault_stack + sizeof fault_stack;
+}
+
 void give_kernel_fault_stack() {
     stack_t stack = {fault_stack, 0, sizeof fault_stack};
     sys::invoke(SYS_sigaltstack, &stack, nullptr);
@@ -453,16 +466,19 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 // The kernel's frame: the handler's return address, the context, the signal, and somewhere above
 // them the floating-point state. Moved from the fault stack to where the kernel would have made it
 // for this thread, it is returned through like any other, and the fault stack is free again: the
-// handler may wait, and other threads' faults come meanwhile. So with a SIGSEGV that somebody sent.
-// A stack without room kills, as all signals are blocked here.
-void move_fault_frame(int signal, siginfo_t* info, void* context) {
+// handler may wait, and other threads' faults come meanwhile. So with a SIGSEGV that somebody sent,
+// and with every signal whose handler wants an alternate stack. False where it is not on the fault
+// stack, and where the thread's has no room: a fault then kills, as all signals are blocked here.
+// True is never seen by the caller: `handler` begins anew.
+bool move_frame(SignalHandler handler, int signal, siginfo_t* info, void* context,
+                bool to_alternate, size_t room = 0) {
     auto* here = static_cast<char*>(__builtin_frame_address(0));
-    if (self == nullptr || here < fault_stack || here >= fault_stack + sizeof fault_stack) return;
+    if (self == nullptr || !on_fault_stack(here)) return false;
     constexpr size_t red_zone = 128, plain_size = 512, marked_at = 464;
     constexpr uint32_t has_more = 0x46505853;  // FP_XSTATE_MAGIC1
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
     auto* sp = reinterpret_cast<char*>(registers.gregs[REG_RSP]);
-    bool alternate = self->alternate_size != 0 && !on_alternate_stack(self, sp);
+    bool alternate = to_alternate && self->alternate_size != 0 && !on_alternate_stack(self, sp);
     auto* low = static_cast<char*>(self->alternate_stack);
     char* top = alternate ? low + self->alternate_size : sp - red_zone;
     uint32_t marks[2] = {};
@@ -473,7 +489,7 @@ void move_fault_frame(int signal, siginfo_t* info, void* context) {
     size_t size = static_cast<size_t>(reinterpret_cast<char*>(info + 1) - from);
     auto new_state = (reinterpret_cast<uintptr_t>(top) - state_size) & ~uintptr_t{63};
     auto* to = reinterpret_cast<char*>(((new_state - size) & ~uintptr_t{15}) - sizeof(void*));
-    if (alternate && to < low) return;
+    if (alternate && to < low + room) return false;
     if (state != nullptr) memcpy(reinterpret_cast<char*>(new_state), state, state_size);
     memcpy(to, from, size);
     auto* moved = reinterpret_cast<ucontext_t*>(to + sizeof(void*));
@@ -482,21 +498,21 @@ void move_fault_frame(int signal, siginfo_t* info, void* context) {
         "movq %[frame], %%rsp\n"
         "jmp *%[go]\n"
         :
-        : [frame] "r"(to), [go] "r"(on_signal), "D"(signal), "S"(to + size - sizeof *info),
-          "d"(moved)
+        : [frame] "r"(to), [go] "r"(handler), "D"(signal), "S"(to + size - sizeof *info), "d"(moved)
         : "memory");
     __builtin_unreachable();
 }
 
 #else
-void move_fault_frame(int, siginfo_t*, void*) {}
+bool move_frame(SignalHandler, int, siginfo_t*, void*, bool, size_t = 0) { return false; }
 #endif
 
 // The handler the kernel knows. All signals are blocked while it runs.
 void on_signal(int signal, siginfo_t* info, void* context) {
-    move_fault_frame(signal, info, context);
+    move_frame(on_signal, signal, info, context, true);
     if ((faults & bit(signal)) != 0 && info->si_code > 0) return on_fault(signal, info, context);
-    bool here = active && self != nullptr && (only_guarded & bit(signal)) == 0 &&
+    bool stays = self != nullptr && on_fault_stack(__builtin_frame_address(0));
+    bool here = active && self != nullptr && !stays && (only_guarded & bit(signal)) == 0 &&
                 in_program_code(interrupted_pc(context)) &&
                 (meant_for(signal, info) == self || choose_thread(signal) == self);
     if (owner == nullptr && scheduler_active) {  // it met a kernel thread that is not ours
@@ -526,11 +542,8 @@ void install_ours(int signal) {
     const Action& a = actions[signal];
     Action mine = {};
     mine.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(on_signal));
-    // Not SA_ONSTACK: the kernel's alternate stack may be another thread's, or in use by a handler
-    // that is parked. enter_handler_on_its_stack() goes to the right one. A fault may be that the
-    // thread's stack has overflowed.
-    unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART;
-    if ((faults & bit(signal)) != 0) kept |= SA_ONSTACK;
+    // SA_ONSTACK leads to the fault stack, and from there to the thread's own alternate one.
+    unsigned long kept = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART | SA_ONSTACK;
     mine.flags = (a.flags & kept) | SA_SIGINFO | sys::sa_restorer;
     mine.restorer = sys::green_restore_frame;
     mine.mask = ~context_signals;
@@ -813,8 +826,21 @@ void signals_adopt_caller() {
     sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &owner->blocked, mask_size);
 }
 
+bool signals_leave_fault_stack(SignalHandler handler, int signal, siginfo_t* info, void* context) {
+    if (!on_fault_stack(__builtin_frame_address(0))) return true;
+#if defined(__x86_64__)
+    constexpr size_t room = 4096;
+    auto sp = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RSP];
+    bool elsewhere = !on_own_stack(self, reinterpret_cast<char*>(sp));
+    return move_frame(handler, signal, info, context, elsewhere, room);
+#else
+    return false;
+#endif
+}
+
 void signals_activate() {
     program_code_prepare();
+    if (self->stack_size == 0) in_first_stack = static_cast<char*>(__builtin_frame_address(0));
     sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &kernel_mask, mask_size);
     self->blocked = 0;
     self->pending = nullptr;

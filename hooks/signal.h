@@ -38,6 +38,13 @@ class MaskDuringCall {
 // pthread_kill(3) for a green thread: 0 or an error number.
 int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});
 
+// For a handler of ours that switches threads and begins on the fault stack, as with SA_ONSTACK: it
+// begins anew on the stack of the thread that it interrupted, or, if the program's code uses rsp
+// for something else, on that thread's alternate stack. True: it has. False where there is no room:
+// it must return without a switch.
+using SignalHandler = void (*)(int, siginfo_t*, void*);
+bool signals_leave_fault_stack(SignalHandler handler, int signal, siginfo_t* info, void* context);
+
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.
 void signals_fix_frame(void* context);
