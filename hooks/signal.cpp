@@ -467,8 +467,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 // them the floating-point state. Moved from the fault stack to where the kernel would have made it
 // for this thread, it is returned through like any other, and the fault stack is free again: the
 // handler may wait, and other threads' faults come meanwhile. So with a SIGSEGV that somebody sent,
-// and with every signal whose handler wants an alternate stack. False where it is not on the fault
-// stack, and where the thread's has no room: a fault then kills, as all signals are blocked here.
+// and with every signal whose handler wants an alternate stack. False where it need not or cannot
+// be; a fault on a stack without room then kills, as all signals are blocked here.
 // True is never seen by the caller: `handler` begins anew.
 bool move_frame(SignalHandler handler, int signal, siginfo_t* info, void* context,
                 bool to_alternate, size_t room = 0) {
@@ -478,6 +478,7 @@ bool move_frame(SignalHandler handler, int signal, siginfo_t* info, void* contex
     constexpr uint32_t has_more = 0x46505853;  // FP_XSTATE_MAGIC1
     auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
     auto* sp = reinterpret_cast<char*>(registers.gregs[REG_RSP]);
+    if (on_fault_stack(sp)) return false;  // it interrupts another handler there
     bool alternate = to_alternate && self->alternate_size != 0 && !on_alternate_stack(self, sp);
     auto* low = static_cast<char*>(self->alternate_stack);
     char* top = alternate ? low + self->alternate_size : sp - red_zone;
