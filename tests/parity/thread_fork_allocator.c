@@ -4,6 +4,7 @@
  *
  * PARITY: switches=20 threads=4
  */
+#define _GNU_SOURCE
 #include <stdatomic.h>
 
 #include "thread.h"
