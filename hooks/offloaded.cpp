@@ -177,21 +177,14 @@ bool is_a(int fd, mode_t kind) {
            (st.st_mode & S_IFMT) == kind;
 }
 
-int socket_option(int fd, int option) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &size);
-    return value;
-}
-
 bool socket_to_be_waited_for(int from, int to, unsigned flags) {
     if (!is_a(from, S_IFSOCK) || !is_a(to, S_IFIFO)) return false;
     long mode = sys::invoke(SYS_fcntl, to, F_GETFL);
     if ((mode & O_ACCMODE) == O_RDONLY) return false;
     if ((flags & SPLICE_F_NONBLOCK) == 0 && (mode & O_NONBLOCK) == 0) return true;
     // Of all sockets only Unix streams heed that.
-    bool heeded =
-        socket_option(from, SO_DOMAIN) == AF_UNIX && socket_option(from, SO_TYPE) == SOCK_STREAM;
+    bool heeded = sys::socket_option(from, SO_DOMAIN) == AF_UNIX &&
+                  sys::socket_option(from, SO_TYPE) == SOCK_STREAM;
     return !heeded && ready_now(to, EPOLLOUT);
 }
 

@@ -108,8 +108,7 @@ int polled(const sigset_t* mask, Call call) {
         MaskDuringCall scope(mask);
         r = call();
     }
-    safe_point();
-    return static_cast<int>(result(r));
+    return static_cast<int>(result(waited(r)));
 }
 
 uint32_t to_epoll(short events) {

@@ -32,13 +32,6 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
-// The end of a wait. The child's SIGCHLD comes before what the wait is told: its handler runs
-// first, as on the kernel's way back.
-long finish_wait(long r) {
-    safe_point();
-    return r;
-}
-
 // Waits until a child may have changed its state. For one child: its pidfd. For "any child", or for
 // stops and continuations, which no descriptor announces: again soon.
 long wait_for_child(idtype_t type, id_t id, bool only_exit) {
@@ -53,7 +46,7 @@ long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
     cancellation_point();
     for (;;) {
         long r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
-        if (r != 0 || (options & WNOHANG) != 0) return finish_wait(r);
+        if (r != 0 || (options & WNOHANG) != 0) return waited(r);
         bool only_exit = (options & (WUNTRACED | WCONTINUED)) == 0;
         r = wait_for_child(pid > 0 ? P_PID : P_ALL, static_cast<id_t>(pid), only_exit);
         if (r < 0) return r;
@@ -67,10 +60,10 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
         long r = sys::invoke(SYS_waitid, type, id, &found, options | WNOHANG, usage);
         if (r < 0 || found.si_pid != 0 || (options & WNOHANG) != 0) {
             if (r >= 0 && info != nullptr) *info = found;
-            return finish_wait(r);
+            return waited(r);
         }
         if (type == P_PIDFD && (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
-            return finish_wait(-EAGAIN);
+            return waited(-EAGAIN);
         }
         bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
         r = wait_for_child(type, id, only_exit);

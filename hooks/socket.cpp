@@ -140,11 +140,7 @@ long green_connect(int fd, const sockaddr* address, socklen_t size) {
 }
 
 bool is_stream(int fd, const FdState* s) {
-    if (s->tcp) return true;
-    int type = 0;
-    socklen_t size = sizeof type;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size);
-    return type == SOCK_STREAM;
+    return s->tcp || sys::socket_option(fd, SO_TYPE) == SOCK_STREAM;
 }
 
 // The error queue and urgent data are never waited for, whatever the mode (recv(2), ip(7)).
@@ -171,6 +167,14 @@ bool at_urgent_mark(int fd) {
     return sys::invoke(SYS_ioctl, fd, SIOCATMARK, &mark) == 0 && mark != 0;
 }
 
+// Whether a call with MSG_WAITALL that has `done` bytes, `last` of them just now, reads on. Only a
+// stream can give less than what was asked for and have more to come.
+bool reads_on(int fd, long last, size_t done, size_t wanted, int flags, bool marked = false) {
+    const FdState* s = fd_state(fd);
+    bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
+    return more && last != 0 && done < wanted && (flags & one_attempt) == 0 && !at_urgent_mark(fd);
+}
+
 // With MSG_WAITALL: until a stream has given all.
 __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size, int flags,
                                               sockaddr* from, socklen_t* from_size,
@@ -183,12 +187,7 @@ __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size,
         if (r < 0) return done == 0 ? r : static_cast<long>(done);
         done += static_cast<size_t>(r);
         transfer.begun = true;
-        FdState* s = fd_state(fd);
-        // Only a stream can give less than what was asked for and have more to come.
-        bool more = s != nullptr && !s->nonblocking && is_stream(fd, s);
-        if (!more || r == 0 || done >= size || (flags & one_attempt) != 0 || at_urgent_mark(fd)) {
-            return static_cast<long>(done);
-        }
+        if (!reads_on(fd, r, done, size, flags)) return static_cast<long>(done);
     }
 }
 
@@ -288,12 +287,8 @@ long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
         m->msg_flags = part.msg_flags;
         note_received_descriptors(m);
         done += static_cast<size_t>(r);
-        const FdState* s = fd_state(fd);
         bool marked = part.msg_controllen != 0 || (part.msg_flags & MSG_CTRUNC) != 0;
-        bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
-        if (!more || r == 0 || done >= wanted || (flags & one_attempt) != 0 || at_urgent_mark(fd)) {
-            return static_cast<long>(done);
-        }
+        if (!reads_on(fd, r, done, wanted, flags, marked)) return static_cast<long>(done);
         transfer.begun = true;
         rest.advance(static_cast<size_t>(r));
     }

@@ -259,9 +259,11 @@ inline void wake_word(const void* word, int count, bool shared) {
     }
 }
 
-// The end of a wait on an object. A signal that arrived before whatever ended the wait is handled
-// before the program goes on, as the kernel would on its way back.
-inline int waited(int result) {
+// The end of a wait. A signal that arrived before whatever ended it is handled before the program
+// goes on, as the kernel would on its way back: a child's SIGCHLD comes before what wait(2) is
+// told.
+template <class Result>
+inline Result waited(Result result) {
     if (self != nullptr) safe_point();
     return result;
 }

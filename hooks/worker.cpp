@@ -180,13 +180,6 @@ Page* page() {
     return mapped;
 }
 
-int socket_option(int fd, int option) {
-    int value = -1;
-    socklen_t size = sizeof value;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &size);
-    return value;
-}
-
 long share_port(int fd) {
     int one = 1;
     return sys::invoke(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
@@ -218,7 +211,7 @@ void replace(int fd, int got) {
     if (self == nullptr) return;
     // Whoever had it before us takes nothing from it any more: it is as good as made here.
     if (FdState* s = fd_created(fd, FdKind::socket, (flags & O_NONBLOCK) != 0)) {
-        s->tcp = socket_option(fd, SO_DOMAIN) != AF_UNIX;
+        s->tcp = sys::socket_option(fd, SO_DOMAIN) != AF_UNIX;
         s->duplicated = !s->tcp;
         s->ours = s->tcp;
     }
@@ -252,7 +245,7 @@ long bind_unix(int fd, const sockaddr* address, socklen_t size) {
     if (chosen_by_kernel || size > sizeof(sockaddr_un)) {
         return sys::invoke(SYS_bind, fd, address, size);
     }
-    request.type = static_cast<uint32_t>(socket_option(fd, SO_TYPE));
+    request.type = static_cast<uint32_t>(sys::socket_option(fd, SO_TYPE));
     request.size = size;
     memcpy(request.address, address, size);
     if (a->sun_path[0] != '\0') {
@@ -277,7 +270,7 @@ long bind_unix(int fd, const sockaddr* address, socklen_t size) {
 // An IPv4 or IPv6 address; both have the port at the same place.
 long bind_inet(int fd, const sockaddr* address, socklen_t size) {
     Request request = {};
-    request.type = static_cast<uint32_t>(socket_option(fd, SO_TYPE));
+    request.type = static_cast<uint32_t>(sys::socket_option(fd, SO_TYPE));
     bool stream = request.type == SOCK_STREAM;
     bool fits = size >= sizeof(sockaddr_in) && size <= sizeof request.address;
     if (!fits || (!stream && request.type != SOCK_DGRAM)) {
@@ -330,7 +323,7 @@ bool keeps_path(int directory, const char* path) {
 
 long worker_listen(int fd, int backlog) {
     Request request = {};
-    request.type = static_cast<uint32_t>(socket_option(fd, SO_TYPE));
+    request.type = static_cast<uint32_t>(sys::socket_option(fd, SO_TYPE));
     request.size = sizeof request.address;
     request.backlog = backlog;
     long r = sys::invoke(SYS_getsockname, fd, request.address, &request.size);

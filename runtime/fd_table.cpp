@@ -42,17 +42,10 @@ constexpr unsigned most_pairs = 64;
 Pair early_pairs[most_pairs];
 unsigned early_pair_count = 0;
 
-int socket_option(int fd, int option) {
-    int value = -1;
-    socklen_t size = sizeof value;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &size);
-    return value;
-}
-
 bool is_tcp(int fd) {
-    int domain = socket_option(fd, SO_DOMAIN);
+    int domain = sys::socket_option(fd, SO_DOMAIN);
     return (domain == AF_INET || domain == AF_INET6) &&
-           socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP;
+           sys::socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
 bool register_fd(int fd, FdState* s, int operation) {
@@ -178,7 +171,7 @@ int fd_learn(int fd, FdState* s) {
             case S_IFSOCK:
                 s->kind = FdKind::socket;
                 s->tcp = s->drains = is_tcp(fd);
-                s->portions = socket_option(fd, SO_RCVLOWAT) > 1;
+                s->portions = sys::socket_option(fd, SO_RCVLOWAT) > 1;
                 break;
             case S_IFREG:
             case S_IFBLK:

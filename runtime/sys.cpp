@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/socket.h>
 
 // The kernel returns from a handler through this; unwinders know it by these very bytes.
 asm(".pushsection .text\n"
@@ -36,6 +37,13 @@ long call(long n, long a, long b, long c, long d, long e, long f) {
 }
 
 #endif
+
+int socket_option(int fd, int option) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    invoke(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &size);
+    return value;
+}
 
 int kernel_threads() {
     struct Entry {  // getdents64(2)

@@ -178,6 +178,9 @@ inline Deadline after(uint64_t ns) {
     return ns >= never - start ? never : start + ns;
 }
 
+// A number that getsockopt(2) tells of SOL_SOCKET; -1 if it fails.
+int socket_option(int fd, int option);
+
 // Kernel threads of this process; -1 without /proc. Neither opendir(3) nor malloc.
 int kernel_threads();
 

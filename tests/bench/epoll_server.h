@@ -131,10 +131,10 @@ static void switch_and_serve(int fd, uint32_t events) {
     register void* top __asm__("rbx") = stack_top(fd);
     __asm__ volatile(
         "xchgq %%rsp, %%rbx\n"
-        "call *%2\n"
+        "call *%3\n"
         "movq %%rbx, %%rsp\n"
-        : "+r"(top), "+D"(fd)
-        : "r"(serve_on_stack), "S"(events)
+        : "+r"(top), "+D"(fd), "+S"(events)
+        : "r"(serve_on_stack)
         : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "cc", "memory");
 }
 

@@ -321,4 +321,14 @@ static inline size_t fill_up(int fd) {
     return total;
 }
 
+/* The path of a file that lies beside the program. */
+static inline void path_beside(char path[4096], const char* name) {
+    char* slash;
+    ssize_t length = readlink("/proc/self/exe", path, 4096 - 100);
+    CHECK(length > 0);
+    path[length] = '\0';
+    CHECK((slash = strrchr(path, '/')) != NULL);
+    strcpy(slash + 1, name);
+}
+
 #endif

@@ -27,12 +27,8 @@ static void* look(void* argument) {
 }
 
 int main(void) {
-    char path[4096], *slash;
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 100);
-    CHECK(length > 0);
-    path[length] = '\0';
-    CHECK((slash = strrchr(path, '/')) != NULL);
-    strcpy(slash, "/late_tls.so");
+    char path[4096];
+    path_beside(path, "late_tls.so");
     SAME(pthread_barrier_init(&loaded, NULL, THREADS + 1), 0);
     SAME(pthread_barrier_init(&looked, NULL, THREADS + 1), 0);
     pthread_t threads[THREADS];

@@ -48,12 +48,8 @@ static void compute(int member) {
 }
 
 int main(void) {
-    char path[4096], *slash;
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 100);
-    CHECK(length > 0);
-    path[length] = '\0';
-    CHECK((slash = strrchr(path, '/')) != NULL);
-    strcpy(slash, "/own_futex.so");
+    char path[4096];
+    path_beside(path, "own_futex.so");
     SAME(pipe(to_thread), 0);
     SAME(pipe(from_thread), 0);
     pthread_t thread = start(answer, NULL);

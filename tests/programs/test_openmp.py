@@ -59,16 +59,20 @@ int main(void) {
 """
 
 
-@test()
-def openmp_beside_green_threads():
+def both(name, source, env):
+    """A program, compiled and run natively and green."""
     if not os.path.exists(LIBRARY):
         raise Skip(f"no {LIBRARY}")
-    path = os.path.join(folder(), "openmp_thread")
-    subprocess.run([*COMPILER, write("openmp_thread.c", SOURCE_WITH_THREAD), "-o", path], check=True)
-    native = subprocess.run([path], check=True, capture_output=True, timeout=60)
+    path = os.path.join(folder(), name)
+    subprocess.run([*COMPILER, write(f"{name}.c", source), "-o", path], check=True)
+    return [subprocess.run([path], check=True, capture_output=True, timeout=60, env=more)
+            for more in (None, {**os.environ, "LD_PRELOAD": LIBRARY, **env})]
+
+
+@test()
+def openmp_beside_green_threads():
     stats = os.path.join(folder(), "stats")
-    green = subprocess.run([path], check=True, capture_output=True, timeout=60,
-                           env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_STATS": stats})
+    native, green = both("openmp_thread", SOURCE_WITH_THREAD, {"GREEN_STATS": stats})
     assert green.stdout == native.stdout, (green.stdout, native.stdout)
     assert green.stderr == b"", green.stderr
     with open(stats, encoding="utf-8") as file:
@@ -78,13 +82,7 @@ def openmp_beside_green_threads():
 
 @test()
 def openmp_runs_natively():
-    if not os.path.exists(LIBRARY):
-        raise Skip(f"no {LIBRARY}")
-    path = os.path.join(folder(), "openmp")
-    subprocess.run([*COMPILER, write("openmp.c", SOURCE), "-o", path], check=True)
-    native = subprocess.run([path], check=True, capture_output=True, timeout=60)
-    green = subprocess.run([path], check=True, capture_output=True, timeout=60,
-                           env={**os.environ, "LD_PRELOAD": LIBRARY})
+    native, green = both("openmp", SOURCE, {})
     assert green.stdout == native.stdout, (green.stdout, native.stdout)
     lines = green.stderr.decode().splitlines()
     assert len(lines) == 1 and "runs natively" in lines[0] and "libgomp" in lines[0], lines
