@@ -542,8 +542,7 @@ void on_end(int signal) {
     check_report();
     if (signal == SIGUSR2) return;
     // Not through the hooks, which would put this handler in the default's place again.
-    constexpr size_t mask_size = 8;
-    sys::invoke(SYS_rt_sigaction, signal, &sys::default_action, nullptr, mask_size);
+    sys::signal_action(signal, &sys::default_action);
     sys::raise(signal);
 }
 

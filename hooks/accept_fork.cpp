@@ -136,9 +136,8 @@ void sleep_until_told(int listener, int connection) {
     sys::invoke(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
     if (sys::invoke(SYS_getppid) != program) sys::invoke(SYS_exit_group, 0);
     become_dormant();
-    constexpr size_t mask_size = 8;
     uint64_t all = ~uint64_t{0}, before = 0;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, mask_size);
+    sys::signal_mask(SIG_SETMASK, &all, &before);
     auto me = static_cast<int>(sys::invoke(SYS_getpid));
     for (;;) {
         int told = __atomic_load_n(&shared->go, __ATOMIC_SEQ_CST);
@@ -153,7 +152,7 @@ void sleep_until_told(int listener, int connection) {
         if (!become_the_spare(me)) sys::invoke(SYS_exit_group, 0);
         notify();
     }
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &before);
     copy = true;
     undertaker = nullptr;
 }

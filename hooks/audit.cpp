@@ -68,7 +68,6 @@ namespace {
 constexpr int set_dispatch = 59, dispatch_off = 0, dispatch_on = 1;  // linux/prctl.h, 5.11
 constexpr int user_dispatch = 2;                                     // siginfo_t's si_code
 constexpr long instruction_size = 2;                                 // of every system call
-constexpr size_t mask_size = 8;
 
 bool running = false;
 bool catching = false;  // the program's own futex(2) calls go to the hook
@@ -191,7 +190,7 @@ long change_mask(const long* a, ucontext_t* context) {
     if (a[1] != 0) memcpy(&set, reinterpret_cast<void*>(a[1]), sizeof set);
     set &= ~(uint64_t{1} << (SIGSYS - 1)) & ~context_signals;
     long r = sys::invoke(SYS_rt_sigprocmask, a[0], a[1] == 0 ? nullptr : &set, a[2], a[3]);
-    sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &context->uc_sigmask, mask_size);
+    sys::signal_mask(SIG_BLOCK, nullptr, &context->uc_sigmask);
     return r;
 }
 

@@ -23,7 +23,6 @@ namespace {
 using Action = sys::SignalAction;
 using Handler = void (*)(int, siginfo_t*, void*);
 
-constexpr size_t mask_size = 8;
 constexpr uint64_t sigsegv = uint64_t{1} << (SIGSEGV - 1);
 
 // What a base in the middle of it leads to, as far as thread blocks reach both ways.
@@ -33,10 +32,6 @@ size_t trap_size = 0;
 bool trapping = false;
 long process = 0;  // in which
 Action behind;     // what the program, or the rest of this library, wants for SIGSEGV
-
-long set_raw(int signal, const Action* action, Action* old) {
-    return sys::invoke(SYS_rt_sigaction, signal, action, old, mask_size);
-}
 
 template <class Function>
 Action action_of(Function* handler, unsigned long flags, uint64_t mask) {
@@ -52,7 +47,7 @@ void install() {
     unsigned long kept = SA_ONSTACK | SA_RESTART;
     Action mine = action_of(on_trap, (behind.flags & kept) | SA_NODEFER, ~sigsegv);
     if (behind.handler == SIG_DFL || behind.handler == SIG_IGN) mine.flags |= SA_ONSTACK;
-    set_raw(SIGSEGV, &mine, nullptr);
+    sys::signal_action(SIGSEGV, &mine, nullptr);
 }
 
 // What the kernel would do with `behind`.
@@ -60,7 +55,7 @@ void pass_on(siginfo_t* info, void* context) {
     bool sent = info->si_code <= 0;
     if (sent && behind.handler == SIG_IGN) return;
     if (behind.handler == SIG_DFL || behind.handler == SIG_IGN) {
-        set_raw(SIGSEGV, &sys::default_action, nullptr);
+        sys::signal_action(SIGSEGV, &sys::default_action, nullptr);
         if (!sent) return;  // it comes again by itself
         sys::raise(SIGSEGV);
         return;
@@ -100,12 +95,12 @@ bool instruction_works() {
     constexpr uint64_t sigill = uint64_t{1} << (SIGILL - 1);
     Action before = {}, mine = action_of(skip_it, 0, 0);
     uint64_t mask = 0;
-    if (set_raw(SIGILL, &mine, &before) != 0) return false;
-    sys::invoke(SYS_rt_sigprocmask, SIG_UNBLOCK, &sigill, &mask, mask_size);
+    if (sys::signal_action(SIGILL, &mine, &before) != 0) return false;
+    sys::signal_mask(SIG_UNBLOCK, &sigill, &mask);
     void* fs = nullptr;
     asm volatile("rdfsbase %0" : "+r"(fs));
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, mask_size);
-    set_raw(SIGILL, &before, nullptr);
+    sys::signal_mask(SIG_SETMASK, &mask);
+    sys::signal_action(SIGILL, &before, nullptr);
     return fs == __builtin_thread_pointer();
 }
 
@@ -130,11 +125,11 @@ bool make_trap() {
 void fs_trap_start() {
     if (!fs_trap_wanted || !context_calls_for_fs() || is_traced()) return;
     if (trap == nullptr && (!instruction_works() || !make_trap())) return;
-    if (set_raw(SIGSEGV, nullptr, &behind) != 0) return;
+    if (sys::signal_action(SIGSEGV, nullptr, &behind) != 0) return;
     trapping = true;
     process = sys::invoke(SYS_getpid);
     install();
-    sys::invoke(SYS_rt_sigprocmask, SIG_UNBLOCK, &sigsegv, nullptr, mask_size);
+    sys::signal_mask(SIG_UNBLOCK, &sigsegv);
     context_trap_fs(trap);
 }
 
@@ -142,7 +137,7 @@ void fs_trap_end() {
     if (!trapping) return;
     context_trap_fs(nullptr);
     trapping = false;
-    set_raw(SIGSEGV, &behind, nullptr);
+    sys::signal_action(SIGSEGV, &behind, nullptr);
 }
 
 // A child that borrows our memory until it executes has its own actions.
@@ -154,7 +149,7 @@ long kernel_action(int signal, const Action* action, Action* old) {
         install();
         return 0;
     }
-    long r = set_raw(signal, action, old);
+    long r = sys::signal_action(signal, action, old);
     bool is_ours = trapping && old != nullptr && signal == SIGSEGV &&
                    reinterpret_cast<void*>(old->handler) == reinterpret_cast<void*>(on_trap);
     if (is_ours) *old = behind;
@@ -166,7 +161,7 @@ long kernel_action(int signal, const Action* action, Action* old) {
 void fs_trap_start() {}
 void fs_trap_end() {}
 long kernel_action(int signal, const sys::SignalAction* action, sys::SignalAction* old) {
-    return sys::invoke(SYS_rt_sigaction, signal, action, old, 8);
+    return sys::signal_action(signal, action, old);
 }
 
 #endif

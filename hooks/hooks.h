@@ -3,6 +3,7 @@
 
 #include <mqueue.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
@@ -50,6 +51,7 @@ GREEN_HOOK_IS(pid_t, wait4, (pid_t, int*, int, rusage*))
 GREEN_HOOK_IS(int, sched_setaffinity, (pid_t, size_t, const cpu_set_t*))
 GREEN_HOOK_IS(int, getcpu, (unsigned*, unsigned*))
 GREEN_HOOK_IS(int, pause, ())
+GREEN_HOOK_IS(sighandler_t, signal, (int, sighandler_t))
 GREEN_HOOK_IS(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))
 GREEN_HOOK_IS(int, sigsuspend, (const sigset_t*))
 GREEN_HOOK_IS(int, sigtimedwait, (const sigset_t*, siginfo_t*, const timespec*))

@@ -21,7 +21,6 @@ using namespace green;
 namespace {
 
 constexpr timespec zero = {0, 0};
-constexpr size_t kernel_sigset_size = 8;
 
 // Room for the waits of one call: on the stack if they are few, since stacks may be small.
 class Waits {
@@ -269,9 +268,8 @@ HOOK(int, ppoll, (pollfd * fds, nfds_t count, const timespec* timeout, const sig
     look_at(fds, count);
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;
-        return static_cast<int>(
-            result(invoke_point(SYS_ppoll, fds, count, timeout == nullptr ? nullptr : &copy, mask,
-                                kernel_sigset_size)));
+        return static_cast<int>(result(invoke_point(
+            SYS_ppoll, fds, count, timeout == nullptr ? nullptr : &copy, mask, sys::mask_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     return polled(mask,
@@ -315,7 +313,7 @@ HOOK(int, pselect,
         struct {
             const sigset_t* mask;
             size_t size;
-        } with_size = {mask, kernel_sigset_size};
+        } with_size = {mask, sys::mask_size};
         return static_cast<int>(result(invoke_point(
             SYS_pselect6, count, r, w, e, timeout == nullptr ? nullptr : &copy, &with_size)));
     }
@@ -340,8 +338,8 @@ HOOK(int, epoll_pwait, (int fd, epoll_event* events, int max, int timeout, const
      redirected) {
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
-        return static_cast<int>(result(
-            invoke_point(SYS_epoll_pwait, fd, events, max, timeout, mask, kernel_sigset_size)));
+        return static_cast<int>(
+            result(invoke_point(SYS_epoll_pwait, fd, events, max, timeout, mask, sys::mask_size)));
     }
     return polled(mask, [=] {
         return green_epoll_wait(fd, events, max, deadline_in_ms(timeout), timeout == 0);
@@ -353,8 +351,8 @@ HOOK(int, epoll_pwait2,
      redirected) {
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);
     if (self == nullptr) {
-        return static_cast<int>(result(
-            invoke_point(SYS_epoll_pwait2, fd, events, max, timeout, mask, kernel_sigset_size)));
+        return static_cast<int>(
+            result(invoke_point(SYS_epoll_pwait2, fd, events, max, timeout, mask, sys::mask_size)));
     }
     if (timeout != nullptr && !valid(timeout)) return static_cast<int>(result(-EINVAL));
     return polled(mask, [=] {

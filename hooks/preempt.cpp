@@ -41,6 +41,7 @@
 #include "hooks/wait.h"
 
 #include "hooks/program_code.h"
+#include "hooks/signal_stack.h"
 #include "hooks/trouble.h"
 
 #if defined(__x86_64__)
@@ -69,7 +70,6 @@ volatile bool preempt_due = false;
 namespace {
 
 constexpr int tick_signal = 32;
-constexpr size_t mask_size = 8;
 
 int slice_timer = -1, second_timer = -1, look_timer = -1, accept_timer = -1;
 bool armed = false;
@@ -98,7 +98,7 @@ bool tick_in(uint64_t time, int* timer, int clock = CLOCK_MONOTONIC) {
 // Before it gives way to whatever may never return to it:
 void unblock_ticks() {
     uint64_t mask = uint64_t{1} << (tick_signal - 1);
-    sys::invoke(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, nullptr, mask_size);
+    sys::signal_mask(SIG_UNBLOCK, &mask);
 }
 
 void begin_slice() {
@@ -191,7 +191,7 @@ void on_tick(int signal, siginfo_t* info, void* context) {
         return end_accept(static_cast<ucontext_t*>(context));
     Thread* me = self;
     bool may_switch = me != nullptr && me->slice == nullptr;  // a flow switches only where it waits
-    if (may_switch && !signals_leave_fault_stack(on_tick, signal, info, context)) {
+    if (may_switch && !leave_fault_stack(on_tick, signal, info, context)) {
         preempt_due = true;
         may_switch = false;
     }
@@ -233,7 +233,7 @@ bool make_timer(int clock, int* timer) {
     event.sigev_value.sival_ptr = timer;
     event._sigev_un._tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
     unblock_ticks();
-    return !sys::failed(sys::invoke(SYS_rt_sigaction, tick_signal, &action, nullptr, mask_size)) &&
+    return !sys::failed(sys::signal_action(tick_signal, &action)) &&
            !sys::failed(sys::invoke(SYS_timer_create, clock, &event, timer));
 }
 

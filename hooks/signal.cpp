@@ -24,8 +24,6 @@
 
 #include "hooks/signal.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +37,7 @@
 #include "hooks/program_code.h"
 #include "hooks/signal_context.h"
 #include "hooks/signal_queue.h"
+#include "hooks/signal_stack.h"
 #include "hooks/trouble.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
@@ -52,20 +51,7 @@ volatile bool signals_arrived = false;
 namespace {
 
 constexpr int signal_count = 65;
-constexpr size_t mask_size = 8;
 
-Mask to_mask(const sigset_t* set) {
-    Mask m;
-    memcpy(&m, set, sizeof m);
-    return m;
-}
-void to_set(Mask m, sigset_t* set) {
-    sigemptyset(set);
-    memcpy(set, &m, sizeof m);
-}
-
-// glibc keeps two signals for itself, and SIGKILL and SIGSTOP cannot be blocked.
-const Mask never_blocked = bit(32) | bit(33) | bit(SIGKILL) | bit(SIGSTOP);
 const Mask by_own_call = bit(SIGPIPE) | bit(SIGXFSZ);
 const Mask faults =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
@@ -98,10 +84,6 @@ Mask held_back = 0;  // what the kernel is to keep while there is little room in
 
 QueuedSignal* for_process = nullptr;  // pending for whichever thread may take them
 
-long set_action(int signal, const Action* action, Action* old) {
-    return kernel_action(signal, action, old);
-}
-
 // What no mask of the kernel's may hold.
 Mask unblockable() { return auditors | context_signals; }
 
@@ -109,18 +91,16 @@ void set_kernel_mask(Mask m) {
     m = (m | held_back) & ~unblockable();
     if (m == kernel_mask) return;
     kernel_mask = m;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &kernel_mask);
 }
 
 class AllBlocked {
   public:
     AllBlocked() {
         Mask all = ~context_signals;
-        sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, mask_size);
+        sys::signal_mask(SIG_SETMASK, &all);
     }
-    ~AllBlocked() {
-        sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
-    }
+    ~AllBlocked() { sys::signal_mask(SIG_SETMASK, &kernel_mask); }
     AllBlocked(const AllBlocked&) = delete;
     AllBlocked& operator=(const AllBlocked&) = delete;
 };
@@ -151,11 +131,6 @@ void count_mask(Mask m, int by) {
         blocked_by_some =
             blockers[signal] == 0 ? blocked_by_some & ~bit(signal) : blocked_by_some | bit(signal);
     }
-}
-
-void set_awaited_by_first(Mask m) {
-    awaited_by_first = m;
-    set_kernel_mask(mask_for_kernel());
 }
 
 void guard_own_calls();
@@ -274,68 +249,17 @@ struct HandlerCall {
     ucontext_t* context;
 };
 
-void enter_handler(HandlerCall* call) {
+void enter_handler(void* argument) {
+    auto* call = static_cast<HandlerCall*>(argument);
     if ((call->action->flags & SA_SIGINFO) == 0) return call->action->handler(call->info->si_signo);
     auto with_info = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(
         reinterpret_cast<void*>(call->action->handler));
     with_info(call->info->si_signo, call->info, call->context);
 }
 
-// Whether a stack pointer lies in the thread's own stack. Code that a program makes itself may use
-// rsp for other things: Erlang's lies on the heap of what it runs, whose data are right below.
-const char* in_first_stack = nullptr;
-bool on_own_stack(const Thread* t, const char* sp) {
-    constexpr ptrdiff_t around = ptrdiff_t{64} << 20;
-    if (t->stack_size != 0) return sp >= t->stack_low && sp < t->stack_low + t->stack_size;
-    return sp > in_first_stack - around && sp < in_first_stack + around;
-}
-
-bool on_alternate_stack(const Thread* t, const void* sp) {
-    auto* low = static_cast<const char*>(t->alternate_stack);
-    return sp >= low && sp < low + t->alternate_size;
-}
-
-constexpr int disarms_itself = INT_MIN;  // SS_AUTODISARM of <linux/signal.h>
-
-stack_t alternate_stack_of(const Thread* t) {
-    int flags = t->alternate_size == 0 ? SS_DISABLE : 0;
-    return {t->alternate_stack, t->alternate_disarms ? flags | disarms_itself : flags,
-            t->alternate_size};
-}
-
-void set_alternate_stack(Thread* t, const stack_t& s) {
-    bool off = (s.ss_flags & SS_DISABLE) != 0;
-    t->alternate_stack = off ? nullptr : s.ss_sp;
-    t->alternate_size = off ? 0 : s.ss_size;
-    t->alternate_disarms = (s.ss_flags & disarms_itself) != 0;
-}
-
-// Calls the handler on the thread's alternate stack, if it asked for that and is not on it already.
-// A stack that disarms itself is not the thread's while any handler runs (sigaltstack(2)).
-void enter_handler_on_its_stack(Thread* me, HandlerCall* call) {
-    stack_t stack = alternate_stack_of(me);
-    bool on_it = on_alternate_stack(me, __builtin_frame_address(0));
-    if (me->alternate_disarms) set_alternate_stack(me, {nullptr, SS_DISABLE, 0});
-    if ((call->action->flags & SA_ONSTACK) == 0 || stack.ss_size == 0 || on_it) {
-        return enter_handler(call);
-    }
-#if defined(__x86_64__)
-    auto* low = static_cast<char*>(stack.ss_sp);
-    auto top = reinterpret_cast<uintptr_t>(low + stack.ss_size) & ~uintptr_t{15};
-    asm volatile(
-        "movq %%rsp, %%rbx\n"
-        "movq %[top], %%rsp\n"
-        "call *%[enter]\n"
-        "movq %%rbx, %%rsp\n"
-        : "+D"(call)
-        : [top] "r"(top), [enter] "r"(enter_handler)
-        : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
-#endif
-}
-
 // The default action of a signal that reached a thread which does not block it.
 void take_default_action(int signal) {
-    if ((ours & bit(signal)) != 0) set_action(signal, &sys::default_action, nullptr);
+    if ((ours & bit(signal)) != 0) kernel_action(signal, &sys::default_action, nullptr);
     no_longer_ours(signal);
     sys::raise(signal);
 }
@@ -372,7 +296,7 @@ void run_handler(void* argument) {
     set_mask(me, me->blocked | added);
     siginfo_t next;
     while (take_for_handler(me, &next)) call_handler(next, nullptr);
-    enter_handler_on_its_stack(me, call);
+    run_on_signal_stack(me, (call->action->flags & SA_ONSTACK) != 0, enter_handler, call);
     // It has forked, and this is the child: what it interrupted goes on as a green thread's call.
     if (self == nullptr) activate();
     set_alternate_stack(me, context->uc_stack);  // whatever the handler has set
@@ -388,7 +312,7 @@ void call_handler(const siginfo_t& info, void* interrupted) {
     int signal = info.si_signo;
     Action action = actions[signal];
     if ((action.flags & SA_RESETHAND) != 0) {
-        set_action(signal, &sys::default_action, nullptr);
+        kernel_action(signal, &sys::default_action, nullptr);
         no_longer_ours(signal);
     }
     siginfo_t copy = info;
@@ -422,25 +346,6 @@ void remember(int signal, const siginfo_t* info, void* context) {
     loop_wake();
 }
 
-// Where the kernel begins the handlers of faults that want another stack: a thread's own may be the
-// one that has overflowed, and it has an alternate one, but of those the kernel knows only one.
-alignas(64) char fault_stack[65536];
-
-bool on_fault_stack(const void* at) {
-    return at >= fault_stack && at < fault_stack + sizeof fault_stack;
-}
-
-void give_kernel_fault_stack() {
-    stack_t stack = {fault_stack, 0, sizeof fault_stack};
-    sys::invoke(SYS_sigaltstack, &stack, nullptr);
-}
-
-void learn_alternate_stack(Thread* t) {
-    stack_t now = {};
-    sys::invoke(SYS_sigaltstack, nullptr, &now);
-    set_alternate_stack(t, now);
-}
-
 void on_signal(int signal, siginfo_t* info, void* context);
 
 // A fault is the thread's own doing, and who blocks its signal is killed (signal(7)). Where no
@@ -449,68 +354,21 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     Action action = actions[signal];
     bool green = self != nullptr && !in_spawned_child();
     if (green && (self->blocked & bit(signal)) != 0) {
-        set_action(signal, &sys::default_action, nullptr);
+        kernel_action(signal, &sys::default_action, nullptr);
         return;
     }
     if (!green) {
         HandlerCall call = {&action, info, static_cast<ucontext_t*>(context)};
         return enter_handler(&call);
     }
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &kernel_mask);
     call_handler(*info, context);
     signals_fix_frame(context);
 }
 
-#if defined(__x86_64__)
-
-// The kernel's frame: the handler's return address, the context, the signal, and somewhere above
-// them the floating-point state. Moved from the fault stack to where the kernel would have made it
-// for this thread, it is returned through like any other, and the fault stack is free again: the
-// handler may wait, and other threads' faults come meanwhile. So with a SIGSEGV that somebody sent,
-// and with every signal whose handler wants an alternate stack. False where it need not or cannot
-// be; a fault on a stack without room then kills, as all signals are blocked here.
-// True is never seen by the caller: `handler` begins anew.
-bool move_frame(SignalHandler handler, int signal, siginfo_t* info, void* context,
-                bool to_alternate, size_t room = 0) {
-    auto* here = static_cast<char*>(__builtin_frame_address(0));
-    if (self == nullptr || !on_fault_stack(here)) return false;
-    constexpr size_t red_zone = 128, plain_size = 512, marked_at = 464;
-    constexpr uint32_t has_more = 0x46505853;  // FP_XSTATE_MAGIC1
-    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
-    auto* sp = reinterpret_cast<char*>(registers.gregs[REG_RSP]);
-    if (on_fault_stack(sp)) return false;  // it interrupts another handler there
-    bool alternate = to_alternate && self->alternate_size != 0 && !on_alternate_stack(self, sp);
-    auto* low = static_cast<char*>(self->alternate_stack);
-    char* top = alternate ? low + self->alternate_size : sp - red_zone;
-    uint32_t marks[2] = {};
-    auto* state = reinterpret_cast<char*>(registers.fpregs);
-    if (state != nullptr) memcpy(marks, state + marked_at, sizeof marks);
-    size_t state_size = marks[0] == has_more ? marks[1] : plain_size;
-    auto from = reinterpret_cast<char*>(context) - sizeof(void*);
-    size_t size = static_cast<size_t>(reinterpret_cast<char*>(info + 1) - from);
-    auto new_state = (reinterpret_cast<uintptr_t>(top) - state_size) & ~uintptr_t{63};
-    auto* to = reinterpret_cast<char*>(((new_state - size) & ~uintptr_t{15}) - sizeof(void*));
-    if (alternate && to < low + room) return false;
-    if (state != nullptr) memcpy(reinterpret_cast<char*>(new_state), state, state_size);
-    memcpy(to, from, size);
-    auto* moved = reinterpret_cast<ucontext_t*>(to + sizeof(void*));
-    if (state != nullptr) moved->uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(new_state);
-    asm volatile(
-        "movq %[frame], %%rsp\n"
-        "jmp *%[go]\n"
-        :
-        : [frame] "r"(to), [go] "r"(handler), "D"(signal), "S"(to + size - sizeof *info), "d"(moved)
-        : "memory");
-    __builtin_unreachable();
-}
-
-#else
-bool move_frame(SignalHandler, int, siginfo_t*, void*, bool, size_t = 0) { return false; }
-#endif
-
 // The handler the kernel knows. All signals are blocked while it runs.
 void on_signal(int signal, siginfo_t* info, void* context) {
-    move_frame(on_signal, signal, info, context, true);
+    begin_on_signal_stack(on_signal, signal, info, context);
     if ((faults & bit(signal)) != 0 && info->si_code > 0) return on_fault(signal, info, context);
     bool stays = self != nullptr && on_fault_stack(__builtin_frame_address(0));
     bool here = active && self != nullptr && !stays && (only_guarded & bit(signal)) == 0 &&
@@ -530,7 +388,7 @@ void on_signal(int signal, siginfo_t* info, void* context) {
         return;
     }
     siginfo_t copy = *info;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &kernel_mask);
     if (others_first) {
         run_due_signals(true, context);
     } else {
@@ -548,7 +406,7 @@ void install_ours(int signal) {
     mine.flags = (a.flags & kept) | SA_SIGINFO | sys::sa_restorer;
     mine.restorer = sys::green_restore_frame;
     mine.mask = ~context_signals;
-    set_action(signal, &mine, nullptr);
+    kernel_action(signal, &mine, nullptr);
     ours |= bit(signal);
     only_guarded &= ~bit(signal);
 }
@@ -561,7 +419,7 @@ void guard_own_calls() {
         Mask one = bit(signal);
         Action was = {};
         bool wanted = active && (blocked_by_some & one) != 0 && (ours & one) == 0;
-        if (!wanted || set_action(signal, nullptr, &was) < 0 || was.handler != SIG_DFL) continue;
+        if (!wanted || kernel_action(signal, nullptr, &was) < 0 || was.handler != SIG_DFL) continue;
         actions[signal] = was;
         install_ours(signal);
         only_guarded |= one;
@@ -586,7 +444,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (act != nullptr) handle_what_came();
     // The kernel is asked, not `ours`: a vfork child has its own actions, but its parent's memory.
     Action was = {};
-    long r = set_action(signal, nullptr, &was);
+    long r = kernel_action(signal, nullptr, &was);
     if (r < 0) return r;
     if (is_this_librarys(was)) was = actions[signal];
     auto* handler = reinterpret_cast<void*>(was.handler);
@@ -604,7 +462,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
             actions[signal] = a;
         } else {
             if (a.handler == SIG_DFL) a.handler = check_handler_for(signal);
-            r = set_action(signal, &a, nullptr);
+            r = kernel_action(signal, &a, nullptr);
             if (r < 0) return r;
             if (!active || !in_child) no_longer_ours(signal);
             if (active && !in_child) guard_own_calls();
@@ -641,7 +499,7 @@ long green_sigmask(int how, const sigset_t* set, sigset_t* old) {
     // After a fault's handler, which the kernel itself called, its mask is not what we last told
     // it; siglongjmp(3) comes here to put that right.
     if (set != nullptr && kernel_mask == told) {
-        sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+        sys::signal_mask(SIG_SETMASK, &kernel_mask);
     }
     if (old != nullptr) to_set(before, old);
     if (is_anything_pending(self)) run_due_signals(true);
@@ -654,88 +512,13 @@ long leave_to_kernel(siginfo_t* info) {
                        info->si_signo, info);
 }
 
-// A signal for one green thread. What has no handler of the program's is the kernel's to act on.
-int send_to_thread(Thread* t, int signal, int code, sigval value) {
-    if (signal < 0 || signal >= signal_count) return EINVAL;
-    if (signal == 0 || t->state == State::ended) return 0;
-    bool to_process = (ours & ~only_guarded & bit(signal)) == 0 && (t->blocked & bit(signal)) == 0;
-    if (to_process) {
-        long pid = sys::invoke(SYS_getpid);
-        if ((only_guarded & bit(signal)) != 0) take_default_action(signal);
-        return static_cast<int>(-sys::invoke(SYS_tgkill, pid, sys::invoke(SYS_gettid), signal));
-    }
-    siginfo_t info = {};
-    info.si_signo = signal;
-    info.si_code = code;
-    info.si_pid = getpid();
-    info.si_uid = getuid();
-    info.si_value = value;
-    if ((kernel_mask & read_by_descriptor & bit(signal)) != 0) {
-        return static_cast<int>(-leave_to_kernel(&info));
-    }
-    if (!give(t, info)) return EAGAIN;
-    if (t == self) run_due_signals(true);
-    return 0;
-}
-
 // Those for the process of which the kernel has one with a lower number, which comes first.
 Mask kernels_turn(Mask wanted) {
     Mask in_kernel = 0;
     if (for_process == nullptr) return 0;
-    sys::invoke(SYS_rt_sigpending, &in_kernel, mask_size);
+    sys::invoke(SYS_rt_sigpending, &in_kernel, sys::mask_size);
     in_kernel &= wanted;
     return in_kernel == 0 ? 0 : ~(in_kernel ^ (in_kernel - 1));
-}
-
-// What raise(3) sent is told as kill(2)'s, by glibc too.
-void tell_tkill_as_user(siginfo_t* info) {
-    if (info != nullptr && info->si_code == SI_TKILL) info->si_code = SI_USER;
-}
-
-// sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
-// kernel.
-long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadline) {
-    cancellation_point();
-    Mask wanted = to_mask(set) & ~never_blocked;
-    constexpr timespec now = {0, 0};
-    constexpr uint64_t soon = 5 * sys::millisecond;
-    bool first = self->tid == sys::invoke(SYS_getpid);
-    struct Waiting {
-        bool first;
-        ~Waiting() {
-            self->awaited = 0;
-            if (first) set_awaited_by_first(0);
-        }
-    } waiting{first};
-    self->awaited = wanted;
-    if (first) set_awaited_by_first(wanted);
-    for (;;) {
-        siginfo_t found = {};
-        distribute();
-        bool queued = dequeue_signal(&self->pending, wanted, &found) ||
-                      dequeue_signal(&for_process, wanted & ~kernels_turn(wanted), &found);
-        long r = queued ? found.si_signo
-                        : sys::invoke(SYS_rt_sigtimedwait, &wanted, &found, &now, mask_size);
-        if (r > 0 && info != nullptr) *info = found;
-        if (r != -EAGAIN || deadline == 0) return r;
-        OwnFd fd(sys::invoke(SYS_signalfd4, -1, &wanted, mask_size, O_CLOEXEC));
-        Wake why = fd.number() >= 0 ? wait_fd(fd.number(), EPOLLIN, deadline)
-                                    : wait_a_slice(soon, deadline, [](sys::Deadline until) {
-                                          return park(Park::sleep, until);
-                                      });
-        if (why == Wake::timed_out) deadline = 0;
-        if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
-    }
-}
-
-// sigsuspend(2) and pause(2): until a handler has run.
-long wait_for_handler() {
-    cancel_if_pending();
-    if (safe_point()) return -EINTR;
-    cancel_if_pending();
-    for (;;) {
-        if (park(Park::sleep) == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
-    }
 }
 
 // The signals that are pending in the kernel for the calling thread only, not for the process.
@@ -750,13 +533,13 @@ Mask directed_in_kernel() {
 void take_over_directed() {
     constexpr timespec now = {0, 0};
     Mask any = 0;
-    sys::invoke(SYS_rt_sigpending, &any, mask_size);
+    sys::invoke(SYS_rt_sigpending, &any, sys::mask_size);
     if (any == 0) return;
     for (;;) {
         Mask directed = directed_in_kernel() & ~read_by_descriptor & ~faults;
         siginfo_t info = {};
         if (directed == 0) return;
-        long r = sys::invoke(SYS_rt_sigtimedwait, &directed, &info, &now, mask_size);
+        long r = sys::invoke(SYS_rt_sigtimedwait, &directed, &info, &now, sys::mask_size);
         if (sys::failed(r) || !queue_signal(&self->pending, info)) return;
     }
 }
@@ -789,8 +572,50 @@ void handle_what_came() {
     if (self != nullptr && !in_spawned_child()) safe_point();
 }
 
+// A signal for one green thread. What has no handler of the program's is the kernel's to act on.
 int signal_thread(Thread* t, int signal, int code, sigval value) {
-    return send_to_thread(t, signal, code, value);
+    if (signal < 0 || signal >= signal_count) return EINVAL;
+    if (signal == 0 || t->state == State::ended) return 0;
+    bool to_process = (ours & ~only_guarded & bit(signal)) == 0 && (t->blocked & bit(signal)) == 0;
+    if (to_process) {
+        long pid = sys::invoke(SYS_getpid);
+        if ((only_guarded & bit(signal)) != 0) take_default_action(signal);
+        return static_cast<int>(-sys::invoke(SYS_tgkill, pid, sys::invoke(SYS_gettid), signal));
+    }
+    siginfo_t info = {};
+    info.si_signo = signal;
+    info.si_code = code;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value = value;
+    if ((kernel_mask & read_by_descriptor & bit(signal)) != 0) {
+        return static_cast<int>(-leave_to_kernel(&info));
+    }
+    if (!give(t, info)) return EAGAIN;
+    if (t == self) run_due_signals(true);
+    return 0;
+}
+
+void signals_await(Mask wanted) {
+    self->awaited = wanted;
+    if (self->tid != sys::invoke(SYS_getpid)) return;
+    awaited_by_first = wanted;
+    set_kernel_mask(mask_for_kernel());
+}
+
+bool signals_take_awaited(Mask wanted, siginfo_t* info) {
+    distribute();
+    return dequeue_signal(&self->pending, wanted, info) ||
+           dequeue_signal(&for_process, wanted & ~kernels_turn(wanted), info);
+}
+
+void signals_read_by_descriptor(Mask read) {
+    read_by_descriptor |= read;
+    siginfo_t info;
+    while (self != nullptr &&
+           dequeue_signal(&self->pending, kernel_mask & read_by_descriptor, &info)) {
+        leave_to_kernel(&info);
+    }
 }
 
 void signals_fix_frame(void* context) {
@@ -814,35 +639,22 @@ MaskDuringCall::~MaskDuringCall() {
 void mask_to_kernel() {
     context_pin_fs(true);
     Mask mine = self->blocked & ~auditors;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mine, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &mine);
 }
 
 void mask_from_kernel() {
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &kernel_mask, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &kernel_mask);
     context_pin_fs(false);
 }
 
 void signals_adopt_caller() {
     learn_alternate_stack(owner);
-    sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &owner->blocked, mask_size);
-}
-
-bool signals_leave_fault_stack(SignalHandler handler, int signal, siginfo_t* info, void* context) {
-    if (!on_fault_stack(__builtin_frame_address(0))) return true;
-#if defined(__x86_64__)
-    constexpr size_t room = 4096;
-    auto sp = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RSP];
-    bool elsewhere = !on_own_stack(self, reinterpret_cast<char*>(sp));
-    return move_frame(handler, signal, info, context, elsewhere, room);
-#else
-    return false;
-#endif
+    sys::signal_mask(SIG_BLOCK, nullptr, &owner->blocked);
 }
 
 void signals_activate() {
     program_code_prepare();
-    if (self->stack_size == 0) in_first_stack = static_cast<char*>(__builtin_frame_address(0));
-    sys::invoke(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &kernel_mask, mask_size);
+    sys::signal_mask(SIG_BLOCK, nullptr, &kernel_mask);
     self->blocked = 0;
     self->pending = nullptr;
     memset(blockers, 0, sizeof blockers);
@@ -852,13 +664,12 @@ void signals_activate() {
     take_over_directed();
     active = true;
     loop_on_wake = distribute;
-    learn_alternate_stack(self);
-    give_kernel_fault_stack();
+    signal_stacks_prepare();
     fs_trap_start();
     set_kernel_mask(mask_for_kernel());
     for (int signal = 1; signal < signal_count; ++signal) {
         if ((faults & ~wrapped_faults & bit(signal)) != 0) continue;
-        if (set_action(signal, nullptr, &actions[signal]) < 0 || !is_handler(actions[signal])) {
+        if (kernel_action(signal, nullptr, &actions[signal]) < 0 || !is_handler(actions[signal])) {
             continue;
         }
         if (!is_overflow_handler(reinterpret_cast<void*>(actions[signal].handler))) {
@@ -873,7 +684,7 @@ void signals_after_fork_in_child() {
     fs_trap_end();
     active = false;
     for (int signal = 1; signal < signal_count; ++signal) {
-        if ((ours & bit(signal)) != 0) set_action(signal, &actions[signal], nullptr);
+        if ((ours & bit(signal)) != 0) kernel_action(signal, &actions[signal], nullptr);
     }
     ours = only_guarded = 0;
     arrived_count = 0;
@@ -885,11 +696,11 @@ void signals_after_fork_in_child() {
     sys::invoke(SYS_sigaltstack, &alternate, nullptr);
     Mask mine = owner->blocked;
     owner->pending = nullptr;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &mine, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &mine);
 }
 
 void signals_take_sigsys(void (*handler)(int, siginfo_t*, void*)) {
-    set_action(SIGSYS, nullptr, &actions[SIGSYS]);
+    kernel_action(SIGSYS, nullptr, &actions[SIGSYS]);
     auditors = bit(SIGSYS);
     auditors_handler = handler;
     set_kernel_mask(kernel_mask);
@@ -897,7 +708,7 @@ void signals_take_sigsys(void (*handler)(int, siginfo_t*, void*)) {
     a.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(handler));
     a.flags = SA_SIGINFO | SA_NODEFER | sys::sa_restorer;
     a.restorer = sys::green_restore_frame;
-    set_action(SIGSYS, &a, nullptr);
+    kernel_action(SIGSYS, &a, nullptr);
 }
 
 void signals_pass_sigsys(siginfo_t* info, void* context) {
@@ -906,7 +717,7 @@ void signals_pass_sigsys(siginfo_t* info, void* context) {
     if (is_handler(a)) return enter_handler(&call);
     bool sent = info->si_code <= 0;
     if (sent && a.handler == SIG_IGN) return;
-    set_action(SIGSYS, &sys::default_action, nullptr);
+    kernel_action(SIGSYS, &sys::default_action, nullptr);
     sys::raise(SIGSYS);
 }
 
@@ -920,7 +731,7 @@ long signals_sigsys_action(const sys::SignalAction* act, sys::SignalAction* old)
 void signals_give_sigsys_back() {
     if (auditors == 0) return;
     auditors = 0;
-    set_action(SIGSYS, &actions[SIGSYS], nullptr);
+    kernel_action(SIGSYS, &actions[SIGSYS], nullptr);
     set_kernel_mask(mask_for_kernel());
 }
 
@@ -967,8 +778,7 @@ HOOK(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* old), redire
     if (green) return static_cast<int>(-green_sigmask(how, set, old));
     Mask m = set == nullptr ? 0 : to_mask(set) & ~(bit(32) | bit(33) | auditors);
     if (old != nullptr) sigemptyset(old);
-    return static_cast<int>(
-        -sys::invoke(SYS_rt_sigprocmask, how, set == nullptr ? nullptr : &m, old, mask_size));
+    return static_cast<int>(-sys::signal_mask(how, set == nullptr ? nullptr : &m, old));
 }
 
 HOOK(int, sigprocmask, (int how, const sigset_t* set, sigset_t* old), redirected) {
@@ -977,149 +787,10 @@ HOOK(int, sigprocmask, (int how, const sigset_t* set, sigset_t* old), redirected
 
 HOOK(int, sigpending, (sigset_t * set), redirected) {
     sigemptyset(set);
-    long r = sys::invoke(SYS_rt_sigpending, set, mask_size);
+    long r = sys::invoke(SYS_rt_sigpending, set, sys::mask_size);
     if (r == 0 && self != nullptr) {
         Mask queued = queued_signals(self->pending) | queued_signals(for_process);
         to_set(to_mask(set) | (queued & self->blocked), set);
     }
     return static_cast<int>(result(r));
-}
-
-// The id of a thread names its process (kill(2)).
-HOOK(int, kill, (pid_t pid, int signal), redirected) {
-    bool green_tid = self != nullptr && to_kernel_tid(pid) != pid;
-    if (green_tid && thread_by_tid(pid) != nullptr) {
-        pid = static_cast<pid_t>(sys::invoke(SYS_getpid));
-    }
-    long r = sys::invoke(SYS_kill, pid, signal);
-    handle_what_came();
-    return static_cast<int>(result(r));
-}
-
-HOOK(int, sigqueue, (pid_t pid, int signal, const sigval value), redirected) {
-    siginfo_t info = {};
-    info.si_signo = signal;
-    info.si_code = SI_QUEUE;
-    info.si_pid = getpid();
-    info.si_uid = getuid();
-    info.si_value = value;
-    long r = sys::invoke(SYS_rt_sigqueueinfo, pid, signal, &info);
-    handle_what_came();
-    return static_cast<int>(result(r));
-}
-
-HOOK(int, pidfd_send_signal, (int pidfd, int signal, siginfo_t* info, unsigned flags), interposed) {
-    long r = sys::invoke(SYS_pidfd_send_signal, pidfd, signal, info, flags);
-    handle_what_came();
-    return static_cast<int>(result(r));
-}
-
-HOOK(int, raise, (int signal), redirected) {
-    if (self == nullptr) {
-        long pid = sys::invoke(SYS_getpid), tid = sys::invoke(SYS_gettid);
-        return static_cast<int>(result(sys::invoke(SYS_tgkill, pid, tid, signal)));
-    }
-    return static_cast<int>(result(-send_to_thread(self, signal, SI_TKILL, {})));
-}
-
-// abort(3). libc's own lets the signal in by a system call that only the kernel hears of.
-HOOK(void, abort, (), redirected) {
-    sigset_t itself;
-    to_set(bit(SIGABRT), &itself);
-    hook_pthread_sigmask(SIG_UNBLOCK, &itself, nullptr);
-    hook_raise(SIGABRT);
-    hook_signal(SIGABRT, SIG_DFL);  // it was ignored, or its handler came back
-    hook_raise(SIGABRT);
-    __builtin_trap();
-}
-
-ORIGINAL(int, pthread_kill, (pthread_t, int), nullptr)
-ORIGINAL(int, pthread_sigqueue, (pthread_t, int, const sigval), nullptr)
-
-HOOK(int, pthread_kill, (pthread_t which, int signal), interposed) {
-    Thread* t = owner == nullptr ? nullptr : thread_of(reinterpret_cast<void*>(which));
-    if (self == nullptr || t == nullptr) return original_pthread_kill()(which, signal);
-    safe_point();
-    return send_to_thread(t, signal, SI_TKILL, {});
-}
-
-HOOK(int, pthread_sigqueue, (pthread_t which, int signal, const sigval value), interposed) {
-    Thread* t = owner == nullptr ? nullptr : thread_of(reinterpret_cast<void*>(which));
-    if (self == nullptr || t == nullptr) return original_pthread_sigqueue()(which, signal, value);
-    safe_point();
-    return send_to_thread(t, signal, SI_QUEUE, value);
-}
-
-HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
-    long r;
-    if (self == nullptr) {
-        r = invoke_point(SYS_rt_sigtimedwait, set, info, time, mask_size);
-    } else {
-        if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
-        bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
-        r = wait_for_signal(set, info, no_wait ? 0 : deadline_in(time));
-    }
-    if (r > 0) tell_tkill_as_user(info);
-    return static_cast<int>(result(r));
-}
-HOOK_ALIAS(__sigtimedwait, sigtimedwait, redirected)
-
-HOOK(int, sigwaitinfo, (const sigset_t* set, siginfo_t* info), redirected) {
-    return hook_sigtimedwait(set, info, nullptr);
-}
-
-// sigwait(3) returns an error number and is not interrupted by handlers.
-HOOK(int, sigwait, (const sigset_t* set, int* signal), redirected) {
-    int saved = errno, r;
-    do {
-        r = hook_sigtimedwait(set, nullptr, nullptr);
-    } while (r < 0 && errno == EINTR);
-    int error = r < 0 ? errno : 0;
-    errno = saved;
-    if (r > 0) *signal = r;
-    return error;
-}
-
-// What threads sent to each other and all of them block is left to the kernel from now on.
-HOOK(int, signalfd, (int fd, const sigset_t* set, int flags), redirected) {
-    long made = sys::invoke(SYS_signalfd4, fd, set, mask_size, flags);
-    if (made >= 0) read_by_descriptor |= to_mask(set) & ~never_blocked;
-    if (made < 0 || self == nullptr) return static_cast<int>(result(made));
-    siginfo_t info;
-    while (dequeue_signal(&self->pending, kernel_mask & read_by_descriptor, &info)) {
-        leave_to_kernel(&info);
-    }
-    if (fd < 0) fd_created(static_cast<int>(made), FdKind::poll_first, (flags & O_NONBLOCK) != 0);
-    return static_cast<int>(result(made));
-}
-
-HOOK(int, sigsuspend, (const sigset_t* set), redirected) {
-    if (self == nullptr)
-        return static_cast<int>(result(invoke_point(SYS_rt_sigsuspend, set, mask_size)));
-    MaskDuringCall scope(set);
-    return static_cast<int>(result(wait_for_handler()));
-}
-HOOK_ALIAS(__sigsuspend, sigsuspend, redirected)
-
-HOOK(int, pause, (), redirected) {
-    if (self == nullptr)
-        return static_cast<int>(result(invoke_point(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
-    return static_cast<int>(result(wait_for_handler()));
-}
-
-// Each thread has an alternate stack of its own, none at first; the kernel knows the last one set.
-HOOK(int, sigaltstack, (const stack_t* stack, stack_t* old), redirected) {
-    if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sigaltstack, stack, old)));
-    bool on_it = !self->alternate_disarms && on_alternate_stack(self, __builtin_frame_address(0));
-    stack_t was = alternate_stack_of(self);
-    if (on_it) was.ss_flags = SS_ONSTACK;
-    if (stack != nullptr) {
-        // The kernel says what is wrong with it.
-        long r = on_it ? -EPERM : sys::invoke(SYS_sigaltstack, stack, nullptr);
-        if (r < 0) return static_cast<int>(result(r));
-        give_kernel_fault_stack();
-        set_alternate_stack(self, *stack);
-    }
-    if (old != nullptr) *old = was;
-    return 0;
 }

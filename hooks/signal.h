@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "hooks/activate.h"
+#include "hooks/signal_queue.h"
 #include "runtime/thread.h"
 
 namespace green {
@@ -38,13 +39,6 @@ class MaskDuringCall {
 // pthread_kill(3) for a green thread: 0 or an error number.
 int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});
 
-// For a handler of ours that switches threads and begins on the fault stack, as with SA_ONSTACK: it
-// begins anew on the stack of the thread that it interrupted, or, if the program's code uses rsp
-// for something else, on that thread's alternate stack. True: it has. False where there is no room:
-// it must return without a switch.
-using SignalHandler = void (*)(int, siginfo_t*, void*);
-bool signals_leave_fault_stack(SignalHandler handler, int signal, siginfo_t* info, void* context);
-
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.
 void signals_fix_frame(void* context);
@@ -67,6 +61,15 @@ class OwnMaskInKernel {
   private:
     bool mine_;
 };
+
+// For sigwait(3): the signals that the calling thread waits for (0: none any more), whichever of
+// them is its or the process's by now, unless the kernel has one that comes first.
+void signals_await(Mask wanted);
+bool signals_take_awaited(Mask wanted, siginfo_t* info);
+
+// For signalfd(2): what threads sent to each other and all of them block is left to the kernel from
+// now on.
+void signals_read_by_descriptor(Mask read);
 
 // The library's states: from the first thread on handlers are ours, in a child they are the
 // program's own again.

@@ -6,12 +6,26 @@
 
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 
 namespace green {
 
 // A set of signals as the kernel has it: one bit per signal, from bit 0.
 using Mask = uint64_t;
-inline Mask bit(int signal) { return Mask{1} << (signal - 1); }
+constexpr Mask bit(int signal) { return Mask{1} << (signal - 1); }
+
+inline Mask to_mask(const sigset_t* set) {
+    Mask m;
+    memcpy(&m, set, sizeof m);
+    return m;
+}
+inline void to_set(Mask m, sigset_t* set) {
+    sigemptyset(set);
+    memcpy(set, &m, sizeof m);
+}
+
+// glibc keeps two signals for itself, and SIGKILL and SIGSTOP cannot be blocked.
+constexpr Mask never_blocked = bit(32) | bit(33) | bit(SIGKILL) | bit(SIGSTOP);
 
 struct QueuedSignal;  // an empty queue is a null pointer
 

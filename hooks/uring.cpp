@@ -29,7 +29,6 @@ using namespace green;
 namespace {
 
 constexpr timespec zero = {0, 0};
-constexpr size_t kernel_sigset_size = 8;
 
 // What these calls wait for is no cancellation point, and never restarted (io_uring_enter(2)).
 constexpr Manner completions = {Lasts::endlessly, false, false};
@@ -319,6 +318,6 @@ URING_HOOK(int, io_uring_enter2,
 URING_HOOK(int, io_uring_enter,
            (unsigned fd, unsigned submit, unsigned count, unsigned flags, sigset_t* mask)) {
     if (self == nullptr) return liburing_io_uring_enter(CALLER)(fd, submit, count, flags, mask);
-    long a[] = {fd, submit, count, flags, sys::arg(mask), kernel_sigset_size};
+    long a[] = {fd, submit, count, flags, sys::arg(mask), sys::mask_size};
     return static_cast<int>(green_uring_enter(a));
 }

@@ -59,7 +59,6 @@ bool signal_prepared = false;
 
 constexpr size_t helper_stack = 65536;
 constexpr timespec idle_time = {0, 50'000'000};  // and then a helper ends
-constexpr size_t mask_size = 8;
 constexpr int cut_signal = 33;
 constexpr uint64_t all_signals = ~uint64_t{0};
 constexpr uint64_t all_but_cut = ~(uint64_t{1} << (cut_signal - 1));
@@ -101,7 +100,7 @@ void leave_if_idle(char* memory) {
         --helpers;
         --idle;
     }
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &all_signals, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &all_signals);
 #if defined(__x86_64__)
     asm volatile(
         "syscall\n"
@@ -189,9 +188,9 @@ long start_helper() {
 
     uint64_t before = 0;
     uint64_t meanwhile = (signal_prepared ? all_but_cut : all_signals) & ~context_signals;
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &meanwhile, &before, mask_size);
+    sys::signal_mask(SIG_SETMASK, &meanwhile, &before);
     long result = clone_helper(top, tls);
-    sys::invoke(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, mask_size);
+    sys::signal_mask(SIG_SETMASK, &before);
     if (sys::failed(result)) sys::invoke(SYS_munmap, memory, bytes);
     return result;
 }
@@ -217,8 +216,7 @@ void nothing(int) {}
 // Without SA_RESTART: the call is to fail.
 void prepare_signal() {
     sys::SignalAction action = {nothing, sys::sa_restorer, sys::green_restore_frame, 0};
-    signal_prepared =
-        !sys::failed(sys::invoke(SYS_rt_sigaction, cut_signal, &action, nullptr, mask_size));
+    signal_prepared = !sys::failed(sys::signal_action(cut_signal, &action));
 }
 
 // Takes the job back, or sends its helper a signal. True if it was still in the queue.

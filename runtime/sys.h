@@ -141,6 +141,15 @@ constexpr unsigned long sa_restorer = 0;  // the kernel has a return of its own,
 extern "C" void green_restore_frame();
 inline const SignalAction default_action = {nullptr, sa_restorer, green_restore_frame, 0};
 
+// A set of signals is 64 bits to the kernel, from bit 0 for signal 1 on.
+constexpr size_t mask_size = 8;
+inline long signal_action(int signal, const SignalAction* action, SignalAction* old = nullptr) {
+    return invoke(SYS_rt_sigaction, signal, action, old, mask_size);
+}
+inline long signal_mask(int how, const void* set, void* old = nullptr) {
+    return invoke(SYS_rt_sigprocmask, how, set, old, mask_size);
+}
+
 // A signal for the calling kernel thread.
 inline long raise(int signal) {
     return invoke(SYS_tgkill, invoke(SYS_getpid), invoke(SYS_gettid), signal);

@@ -1,0 +1,113 @@
+// Waiting for signals: sigwait(3) and its kind, signalfd(2), sigsuspend(2), pause(2).
+//
+// A signal that somebody waits for is blocked, so it is pending in one of three places: in the
+// thread's queue, in the process's (hooks/signal_queue.h), or, where all threads block it, still in
+// the kernel, whose descriptor for such signals is what the thread parks on.
+
+#include <fcntl.h>
+
+#include "hooks/hooks.h"
+#include "hooks/signal.h"
+#include "hooks/wait.h"
+#include "runtime/loop.h"
+
+using namespace green;
+
+namespace {
+
+// What raise(3) sent is told as kill(2)'s, by glibc too.
+void tell_tkill_as_user(siginfo_t* info) {
+    if (info != nullptr && info->si_code == SI_TKILL) info->si_code = SI_USER;
+}
+
+// sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
+// kernel.
+long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadline) {
+    cancellation_point();
+    Mask wanted = to_mask(set) & ~never_blocked;
+    constexpr timespec now = {0, 0};
+    constexpr uint64_t soon = 5 * sys::millisecond;
+    struct Waiting {
+        ~Waiting() { signals_await(0); }
+    } waiting;
+    signals_await(wanted);
+    for (;;) {
+        siginfo_t found = {};
+        long r = signals_take_awaited(wanted, &found)
+                     ? found.si_signo
+                     : sys::invoke(SYS_rt_sigtimedwait, &wanted, &found, &now, sys::mask_size);
+        if (r > 0 && info != nullptr) *info = found;
+        if (r != -EAGAIN || deadline == 0) return r;
+        OwnFd fd(sys::invoke(SYS_signalfd4, -1, &wanted, sys::mask_size, O_CLOEXEC));
+        Wake why = fd.number() >= 0 ? wait_fd(fd.number(), EPOLLIN, deadline)
+                                    : wait_a_slice(soon, deadline, [](sys::Deadline until) {
+                                          return park(Park::sleep, until);
+                                      });
+        if (why == Wake::timed_out) deadline = 0;
+        if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
+    }
+}
+
+// sigsuspend(2) and pause(2): until a handler has run.
+long wait_for_handler() {
+    cancel_if_pending();
+    if (safe_point()) return -EINTR;
+    cancel_if_pending();
+    for (;;) {
+        if (park(Park::sleep) == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
+    }
+}
+
+}  // namespace
+
+HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
+    long r;
+    if (self == nullptr) {
+        r = invoke_point(SYS_rt_sigtimedwait, set, info, time, sys::mask_size);
+    } else {
+        if (time != nullptr && !valid(time)) return static_cast<int>(result(-EINVAL));
+        bool no_wait = time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
+        r = wait_for_signal(set, info, no_wait ? 0 : deadline_in(time));
+    }
+    if (r > 0) tell_tkill_as_user(info);
+    return static_cast<int>(result(r));
+}
+HOOK_ALIAS(__sigtimedwait, sigtimedwait, redirected)
+
+HOOK(int, sigwaitinfo, (const sigset_t* set, siginfo_t* info), redirected) {
+    return hook_sigtimedwait(set, info, nullptr);
+}
+
+// sigwait(3) returns an error number and is not interrupted by handlers.
+HOOK(int, sigwait, (const sigset_t* set, int* signal), redirected) {
+    int saved = errno, r;
+    do {
+        r = hook_sigtimedwait(set, nullptr, nullptr);
+    } while (r < 0 && errno == EINTR);
+    int error = r < 0 ? errno : 0;
+    errno = saved;
+    if (r > 0) *signal = r;
+    return error;
+}
+
+HOOK(int, signalfd, (int fd, const sigset_t* set, int flags), redirected) {
+    long made = sys::invoke(SYS_signalfd4, fd, set, sys::mask_size, flags);
+    if (made >= 0) signals_read_by_descriptor(to_mask(set) & ~never_blocked);
+    if (made >= 0 && fd < 0 && self != nullptr)
+        fd_created(static_cast<int>(made), FdKind::poll_first, (flags & O_NONBLOCK) != 0);
+    return static_cast<int>(result(made));
+}
+
+HOOK(int, sigsuspend, (const sigset_t* set), redirected) {
+    if (self == nullptr)
+        return static_cast<int>(result(invoke_point(SYS_rt_sigsuspend, set, sys::mask_size)));
+    MaskDuringCall scope(set);
+    return static_cast<int>(result(wait_for_handler()));
+}
+HOOK_ALIAS(__sigsuspend, sigsuspend, redirected)
+
+HOOK(int, pause, (), redirected) {
+    if (self == nullptr)
+        return static_cast<int>(result(invoke_point(SYS_ppoll, nullptr, 0, nullptr, nullptr, 0)));
+    return static_cast<int>(result(wait_for_handler()));
+}
