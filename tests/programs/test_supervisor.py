@@ -70,8 +70,8 @@ def ask_once(where, ms=0):
         return ask(connection, ms)
 
 
-def wait_for_both(where, seconds=20):
-    """Both workers answer; returns {pid: cpus}."""
+def wait_for_both(where, seconds=20, count=2):
+    """Both workers answer, or so many; returns {pid: cpus}."""
     found = {}
 
     def look():
@@ -79,8 +79,8 @@ def wait_for_both(where, seconds=20):
             found.update([ask_once(where)])
         except OSError:
             pass
-        return len(found) == 2
-    wait_until(look, "answers of two workers", seconds)
+        return len(found) == count
+    wait_until(look, f"answers of {count} workers", seconds)
     return found
 
 
@@ -523,9 +523,8 @@ def workers_behind_haproxy():
     with serve("threads", one, "--rolling") as first, Program("haproxy", "-db", "-f", config):
         second = serve("threads", two)
         with second:
-            wait_for_both(one)
-            wait_for_both(two)
-            wait_for_port(port)
+            # HAProxy may have found them down, and then wants two good checks before it uses them.
+            wait_for_both(port, count=4)
             with Clients(port, count=6) as clients:
                 wait_until(lambda: len(clients.answers) == 4, "answers of four workers", 20)
                 os.kill(first.pid, signal.SIGHUP)
