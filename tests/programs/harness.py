@@ -61,11 +61,11 @@ class Skip(Exception):
     """The test cannot be run on this machine; the text says why."""
 
 
-def test(timeout=60, serial=False, audit=True):
+def test(timeout=60, serial=False, audit=True, heavy=False):
     """Marks a function as a test. serial: it measures time or fills the machine; audit: it runs
-    programs that the auditor may look at."""
+    programs that the auditor may look at; heavy: it computes, where most wait."""
     def mark(function):
-        _tests[function.__name__.strip("_")] = (function, timeout, serial, audit)
+        _tests[function.__name__.strip("_")] = (function, timeout, serial, audit, heavy)
         return function
     return mark
 
@@ -393,8 +393,8 @@ def _run_test(name):
 def main():
     """A test file ends with this."""
     if sys.argv[1:] == ["--list"]:
-        for name, (_, timeout, serial, audit) in _tests.items():
-            print(name, timeout, int(serial), int(audit))
+        for name, (_, timeout, serial, audit, heavy) in _tests.items():
+            print(name, timeout, int(serial), int(audit), 1 + heavy)
         return
     names = sys.argv[2 if AUDIT else 1:] or list(_tests)
     unknown = [name for name in names if name not in _tests]

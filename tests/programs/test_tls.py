@@ -135,7 +135,7 @@ for one in sorted(found): print(*one)
 """
 
 
-@test(timeout=180)
+@test(timeout=180, heavy=True)
 def tls_200_at_once_python():
     """200 threads of urllib, each with a handshake of its own, in one kernel thread."""
     path = certificate()
@@ -150,7 +150,7 @@ def tls_200_at_once_python():
             done.check_green(threads=200)
 
 
-@test(timeout=180)
+@test(timeout=180, heavy=True)
 def tls_200_at_once_curl():
     """curl's own way to fetch many: one thread, in which nothing of ours may be in the way."""
     needs("curl")
@@ -177,7 +177,7 @@ def write_lines(lines):
 # ---- the server --------------------------------------------------------------------------------
 
 
-@test(timeout=180)
+@test(timeout=180, heavy=True)
 def tls_200_at_once_served():
     path = certificate()
     for server in both(path):
@@ -194,7 +194,7 @@ def tls_200_at_once_served():
         print(f"{server}: {seconds:.1f} s")
 
 
-@test(timeout=180)
+@test(timeout=180, heavy=True)
 def tls_handshakes_leave_room():
     """1,000 handshakes at once; one connection that is there already goes on meanwhile."""
     path = certificate()
