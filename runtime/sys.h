@@ -190,7 +190,11 @@ inline Deadline after(uint64_t ns) {
 // A number that getsockopt(2) tells of SOL_SOCKET; -1 if it fails.
 int socket_option(int fd, int option);
 
-// Kernel threads of this process; -1 without /proc. Neither opendir(3) nor malloc.
+// Tells `act` the name of each entry of a directory but those with a dot in front; neither
+// opendir(3) nor malloc. False if it cannot be opened.
+bool for_each_entry(const char* directory, void (*act)(const char* name, void*), void* argument);
+
+// Kernel threads of this process; -1 without /proc.
 int kernel_threads();
 
 // What /proc says of the calling kernel thread behind a key ("TracerPid"), in `text`; null without

@@ -52,7 +52,9 @@ uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 // The counters, told twice: by key for programs, by name for people.
 template <class Act>
 void for_each_counter(Act act) {
-    act("kernel_threads", "kernel threads", static_cast<uint64_t>(sys::kernel_threads()));
+    int kernel_threads = sys::kernel_threads();
+    if (kernel_threads < 0) kernel_threads = 1 + offload_helpers();  // without /proc: those of ours
+    act("kernel_threads", "kernel threads", static_cast<uint64_t>(kernel_threads));
     act("threads_made", "green threads made", stats.threads_made);
     act("threads_peak", "most alive at once", stats.threads_peak);
     act("threads_alive", "alive at the end", stats.threads_alive);

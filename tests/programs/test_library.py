@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 
-from harness import LIBRARY, Skip, main, run, test, write
+from harness import LIBRARY, Skip, folder, main, run, test, write
 
 NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2"}  # libev and c-ares are loaded by themselves
 
@@ -75,6 +75,19 @@ def library_fs_base():
     if trap["fs_repairs"] == 0 and trap["fs_calls"] > trap["switches"] / 3:
         raise Skip("the instruction is not allowed")
     assert trap["fs_calls"] < trap["switches"] / 100, trap
+
+
+@test(audit=False)
+def library_counts_without_proc():
+    """Where the kernel threads cannot be looked up, those that the library made are told."""
+    built()
+    if os.geteuid() != 0:
+        raise Skip("only root may leave /proc behind")
+    program = run("python3", "-c", "import os, sys, threading\n"
+                  "thread = threading.Thread(target=int)\nthread.start()\nthread.join()\n"
+                  "os.chroot(sys.argv[1])", folder(), green=True, env={"GREEN_STATS": "stderr"})
+    assert re.search(r"^  kernel threads +1$", program.errors.decode(), re.MULTILINE), \
+        program.errors
 
 
 @test(audit=False)
