@@ -37,6 +37,7 @@ int libev_fd = -1;  // libev's own epoll descriptor, once it has used it
 int wake_fd = -1;   // an eventfd
 int watch_fd = -1;  // a timerfd
 int lowest_own_fd = INT_MAX, highest_own_fd = -1;  // the OwnFds that ever were
+int lowest_high_fd = INT_MAX;                      // move_fd_high's
 bool libev_asked = false;
 bool turning = false;  // the loop runs
 uint64_t time_now = 0;
@@ -362,10 +363,13 @@ int move_fd_high(int fd) {
         lifted = !sys::failed(sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, &higher, nullptr));
         if (lifted) from = limit.rlim_cur;
     }
-    long high = sys::invoke(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
+    auto high = static_cast<int>(sys::invoke(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from));
     if (lifted) sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, nullptr);
     sys::invoke(SYS_close, fd);
-    return static_cast<int>(high);
+    if (high >= 0) lowest_high_fd = std::min(lowest_high_fd, high);
+    return high;
 }
+
+int own_numbers_begin() { return lowest_high_fd; }
 
 }  // namespace green

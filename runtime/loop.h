@@ -78,6 +78,9 @@ bool loop_has_events();
 // Whether a descriptor number is one of the library's own, which the program must not meet.
 bool loop_owns_fd(int fd);
 
+// Numbers from here on may be ours; INT_MAX: none ever was.
+int own_numbers_begin();
+
 // A descriptor that the library makes for one wait, out of the program's way, and closes after it;
 // in the child of a fork(2) meanwhile at once.
 class OwnFd {
