@@ -328,22 +328,25 @@ bool loop_owns_fd(int fd) {
            dns_owns_fd(fd);
 }
 
-OwnFd::OwnFd(long made) : fd_(move_fd_high(static_cast<int>(made))) {
-    FdState* s = fd_ < 0 ? nullptr : fd_created(fd_, FdKind::poll_first, false);
+int own_fd_make(long made) {
+    int fd = move_fd_high(static_cast<int>(made));
+    if (fd < 0) return fd;
+    FdState* s = fd_created(fd, FdKind::poll_first, false);
     if (s == nullptr) {
-        close_own(&fd_);
-        return;
+        sys::invoke(SYS_close, fd);
+        return -EMFILE;
     }
     s->own = true;
-    lowest_own_fd = std::min(lowest_own_fd, fd_);
-    highest_own_fd = std::max(highest_own_fd, fd_);
+    lowest_own_fd = std::min(lowest_own_fd, fd);
+    highest_own_fd = std::max(highest_own_fd, fd);
+    return fd;
 }
 
 // In the child of a fork(2) meanwhile the number may mean something else.
-OwnFd::~OwnFd() {
-    if (!is_own(fd_)) return;
-    fd_forget(fd_);
-    sys::invoke(SYS_close, fd_);
+void own_fd_close(int fd) {
+    if (!is_own(fd)) return;
+    fd_forget(fd);
+    sys::invoke(SYS_close, fd);
 }
 
 int move_fd_high(int fd) {
