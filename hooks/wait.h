@@ -69,11 +69,18 @@ inline bool bad_clock(clockid_t clock) {
     return clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC;
 }
 
-// A call in it is no cancellation point.
+// A call in it is no cancellation point. An asynchronous cancellation, which needs none, may be let
+// through.
+constexpr bool but_asynchronously = true;
 class NotCancelled {
   public:
-    NotCancelled() : me_(self) {
-        if (me_ != nullptr) before_ = thread_block_disable_cancel(me_->block, true);
+    explicit NotCancelled(bool let_asynchronous = false) : me_(self) {
+        if (me_ == nullptr) return;
+        if (let_asynchronous && thread_block_cancel_asynchronous(me_->block)) {
+            me_ = nullptr;
+        } else {
+            before_ = thread_block_disable_cancel(me_->block, true);
+        }
     }
     ~NotCancelled() {
         if (me_ != nullptr) thread_block_disable_cancel(me_->block, before_);
