@@ -434,7 +434,7 @@ HOOK(long, syscall, (long number, ...), interposed) {
     }
     if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);
     if (self != nullptr) to_kernel_tids(number, a);
-    r = sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    r = renewing_by_number(number, sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
     if (r >= 0 && forks(number, a)) {
         fd_forked();
         if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));
