@@ -45,7 +45,8 @@ class Text {
 };
 
 // Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
-int stats_fd = -1;
+// -1: it was closed then, and by now the number may be a file of the program's.
+int stats_fd = 2;
 
 uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 
@@ -108,7 +109,7 @@ void tell_surprise(const Surprise& s) {
     describe_surprise(s, one, sizeof one);
     int size = snprintf(line, sizeof line, "libgreen: audit: process %ld: %s\n",
                         sys::invoke(SYS_getpid), one);
-    sys::invoke(SYS_write, stats_fd >= 0 ? stats_fd : 2, line, size);
+    sys::invoke(SYS_write, stats_fd, line, size);
 }
 
 void add_audit_lines(Text* text) {
@@ -182,7 +183,8 @@ void add_table(Text* text) {
 void report_prepare() {
     if (config.stats[0] == '/' || (config.stats[0] == '\0' && !config.audit)) return;
     on_new_surprise = tell_surprise;
-    stats_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
+    int high = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
+    if (high >= 0 || high == -EBADF) stats_fd = high;
 }
 
 bool report_wanted() { return (config.stats[0] != '\0' || audited) && !sandboxed; }
@@ -195,7 +197,7 @@ void report() {
     if (config.stats[0] != '/') {
         if (config.stats[0] != '\0') add_table(&text);
         if (audited) add_audit_table(&text);
-        text.write_to(stats_fd >= 0 ? stats_fd : 2);
+        text.write_to(stats_fd);
         return;
     }
     constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;
