@@ -17,6 +17,7 @@
 #include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "hooks/trouble.h"
+#include "hooks/wait.h"
 
 namespace green {
 
@@ -116,6 +117,7 @@ bool activate() {
     active_process = sys::invoke(SYS_getpid);
     signals_activate();
     scheduling_activate();
+    clocks_activate();
     trouble_watch_starts();
     audit_start();
     return true;

@@ -172,10 +172,15 @@ inline timespec to_timespec(uint64_t ns) {
     return {static_cast<time_t>(ns / second), static_cast<long>(ns % second)};
 }
 
-// clock_gettime is the vDSO's: not a system call, no errno, never hooked.
+// libc's own clock_gettime(3), which is the vDSO's and no system call: not what the symbol stands
+// for, which may be a preloaded library's (faketime(1)) that takes locks and tells other times.
+// Until it is found, the system call.
+extern int (*read_clock)(clockid_t clock, timespec* time);
+void find_clock();
+
 inline uint64_t clock_now(clockid_t clock) {
-    timespec t;
-    clock_gettime(clock, &t);
+    timespec t = {};
+    read_clock(clock, &t);
     return nanoseconds(t);
 }
 
