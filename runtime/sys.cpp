@@ -51,6 +51,17 @@ void find_clock() {
     dlclose(libc);  // it is never unloaded
 }
 
+LiftedLimit::LiftedLimit(__rlimit_resource_t resource, rlim_t by) : resource_(resource) {
+    invoke(SYS_prlimit64, 0, resource, nullptr, &before_);
+    rlim_t most = before_.rlim_max - before_.rlim_cur;
+    rlimit higher = {before_.rlim_cur + (by < most ? by : most), before_.rlim_max};
+    lifted_ = most > 0 && !failed(invoke(SYS_prlimit64, 0, resource, &higher, nullptr));
+}
+
+LiftedLimit::~LiftedLimit() {
+    if (lifted_) invoke(SYS_prlimit64, 0, resource_, &before_, nullptr);
+}
+
 int socket_option(int fd, int option) {
     int value = -1;
     socklen_t size = sizeof value;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -191,6 +192,21 @@ inline Deadline after(uint64_t ns) {
     uint64_t start = now();
     return ns >= never - start ? never : start + ns;
 }
+
+// The soft limit of a resource is that much higher, as far as the hard one allows, for a few calls
+// of ours that a program at its limit would make fail.
+class LiftedLimit {
+  public:
+    LiftedLimit(__rlimit_resource_t resource, rlim_t by);
+    ~LiftedLimit();
+    LiftedLimit(const LiftedLimit&) = delete;
+    LiftedLimit& operator=(const LiftedLimit&) = delete;
+
+  private:
+    __rlimit_resource_t resource_;
+    bool lifted_ = false;
+    rlimit before_ = {};
+};
 
 // A number that getsockopt(2) tells of SOL_SOCKET; -1 if it fails.
 int socket_option(int fd, int option);

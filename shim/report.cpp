@@ -191,6 +191,7 @@ bool report_wanted() { return (config.stats[0] != '\0' || audited) && !sandboxed
 
 void report() {
     if (!report_wanted()) return;
+    sys::LiftedLimit room(RLIMIT_NOFILE, 1);
     offload_retire();
     static Text text;
     text.clear();
