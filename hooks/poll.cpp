@@ -200,23 +200,30 @@ class Sets {
 
 // select(2) with the highest number that there may be (getdtablesize(3)) and sets of the usual size
 // is common. The kernel reads and writes the sets no further than its table of descriptors goes,
-// which our own numbers have made longer: so no further than the program's go.
+// which our own numbers have made longer: so no further than it would without them, to the power of
+// two after the highest number.
 int within_sets(int count) {
     int own = own_numbers_begin();
-    if (count <= FD_SETSIZE || own == INT_MAX) return count;
-    bool last_is_open = sys::invoke(SYS_fcntl, count - 1, F_GETFD) >= 0;
-    if (last_is_open && !loop_owns_fd(count - 1)) return count;
+    static int table = FD_SETSIZE;  // never gets shorter
+    if (count <= table || own == INT_MAX) return count;
     struct {
-        int own, end;
-    } found = {own, FD_SETSIZE};
+        int own, highest;
+    } found = {own, 0};
     auto look = [](const char* name, void* to) {
         auto* f = static_cast<decltype(found)*>(to);
         int fd = 0;
         for (; *name >= '0' && *name <= '9'; ++name) fd = 10 * fd + *name - '0';
-        if (fd < f->own) f->end = std::max(f->end, fd + 1);
+        if (fd < f->own) f->highest = std::max(f->highest, fd);
     };
-    bool told = !sandboxed && sys::for_each_entry("/proc/self/fd", look, &found);
-    return std::min(count, told ? found.end : own);
+    auto is_open = [](int fd) { return sys::invoke(SYS_fcntl, fd, F_GETFD) >= 0; };
+    if (is_open(count - 1) && !loop_owns_fd(count - 1)) {
+        found.highest = count - 1;
+    } else if (sandboxed || !sys::for_each_entry("/proc/self/fd", look, &found)) {
+        found.highest = std::min(count, own) - 1;
+        while (found.highest >= table && !is_open(found.highest)) --found.highest;
+    }
+    while (table <= found.highest) table *= 2;
+    return std::min(count, table);
 }
 
 long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline,

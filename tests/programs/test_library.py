@@ -95,9 +95,9 @@ def library_tells_nobody():
     """The counters are for stderr, not for a file that gets its number."""
     built()
     name = os.path.join(folder(), "file")
-    script = ("import sys, threading\nthread = threading.Thread(target=int)\n"
+    script = ("import os, sys, threading\nthread = threading.Thread(target=int)\n"
               "thread.start()\nthread.join()\n"
-              "file = open(sys.argv[1], 'w')\nassert file.fileno() == 2\nimport os\nos._exit(0)")
+              "os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 2)\nos._exit(0)")
     subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", "python3", "-c", script, name], check=True,
                    env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_STATS": "stderr"})
     with open(name, encoding="ascii") as file:
