@@ -29,7 +29,7 @@ static void look(const char* when, int count) {
     time = timeval_ms(20);
     SAME(select(count, &sets.set, NULL, NULL, &time), 0);
     for (size_t i = 0; i < sizeof sets.behind; i++) SAME(sets.behind[i], 0xa5);
-    say(when);
+    say("%s", when);
 }
 
 static void look_at_all(const char* when) {
