@@ -17,6 +17,7 @@
 #include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "hooks/trouble.h"
+#include "hooks/wait.h"
 
 namespace green {
 
@@ -100,6 +101,9 @@ void refuse(const char* reason) {
 
 bool activate() {
     if (self != nullptr) return true;
+    // In a sandbox of the program's own making any call too many may be the end, also one that says
+    // so on stderr.
+    if (sandboxed) enabled = false;
     if (!enabled || sys::invoke(SYS_gettid) != sys::invoke(SYS_getpid)) return false;
     const char* problem = scheduler_start();
     if (problem == nullptr) {
@@ -113,6 +117,7 @@ bool activate() {
     active_process = sys::invoke(SYS_getpid);
     signals_activate();
     scheduling_activate();
+    clocks_activate();
     trouble_watch_starts();
     audit_start();
     return true;

@@ -1,7 +1,9 @@
 // Cancellation (pthread_cancel(3), pthreads(7)): a request is noted in the thread, ends its wait if
 // it waits, and is acted upon at the next cancellation point, which every blocking hook is.
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/random.h>
 
 #include "hooks/activate.h"
 #include "hooks/signal.h"
@@ -79,4 +81,31 @@ HOOK(int, pthread_setcanceltype, (int type, int* old), interposed) {
 HOOK(void, pthread_testcancel, (), interposed) {
     if (self == nullptr) return original_pthread_testcancel()();
     cancel_if_pending();
+}
+
+// Cancellation points that wait for no other thread.
+namespace {
+
+template <class... Args>
+long point(long number, Args... args) {
+    if (self == nullptr) return result(invoke_point(number, args...));
+    cancellation_point();
+    return result(sys::invoke(number, args...));
+}
+
+}  // namespace
+
+HOOK(ssize_t, getrandom, (void* buffer, size_t size, unsigned flags), interposed) {
+    return point(SYS_getrandom, buffer, size, flags);
+}
+
+HOOK(int, fallocate, (int fd, int mode, off_t offset, off_t size), interposed) {
+    return static_cast<int>(point(SYS_fallocate, fd, mode, offset, size));
+}
+HOOK_ALIAS(fallocate64, fallocate, interposed)
+
+HOOK(ssize_t, copy_file_range,
+     (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags),
+     interposed) {
+    return point(SYS_copy_file_range, from, from_at, to, to_at, size, flags);
 }

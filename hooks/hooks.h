@@ -82,6 +82,10 @@ namespace green {
 // A call that was handled natively while other threads could have run; for --stats.
 void count_native(const char* function);
 
+// After a system call by number: the result, once what it may have changed of the caller alone
+// holds for helpers too.
+long renewing_by_number(long number, long r);
+
 // The thread id that the kernel knows for one that gettid(2) has told the program; 0 is the caller.
 long to_kernel_tid(long tid);
 }  // namespace green

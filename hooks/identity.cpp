@@ -8,16 +8,20 @@
 // thread, whose handler it installs when it makes the first one. There is one kernel thread here,
 // and libc never made another: the plain system call does all, and libc's signal would end the
 // process. Redirected, because initgroups(3) calls setgroups inside libc. Natively (the library has
-// refused) nothing is redirected, and libc's own functions do their work.
+// refused) nothing is redirected, and libc's own functions do their work. Helper threads
+// (runtime/offload.h) that are there would keep what the caller gave up: new ones take their place.
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "hooks/activate.h"
 #include "hooks/hooks.h"
 #include "hooks/signal.h"
+#include "runtime/offload.h"
 
 using namespace green;
 
@@ -25,10 +29,16 @@ namespace {
 
 constexpr uid_t keep = static_cast<uid_t>(-1);
 
+// For a call that has changed what is each kernel thread's own, if it has.
+long renewing(long r) {
+    if (r >= 0 && scheduler_active) offload_renew();
+    return r;
+}
+
 template <class Original, class... Args>
 int set_ids(Original original, long number, Args... args) {
     if (!entries_redirected) return original(args...);
-    return static_cast<int>(result(sys::invoke(number, args...)));
+    return static_cast<int>(result(renewing(sys::invoke(number, args...))));
 }
 
 }  // namespace
@@ -79,7 +89,48 @@ HOOK(int, setgroups, (size_t count, const gid_t* groups), redirected) {
     return set_ids(original_setgroups(), SYS_setgroups, count, groups);
 }
 
+// The caller's alone, and for what it has others do.
+HOOK(int, setfsuid, (uid_t id), interposed) {
+    return static_cast<int>(renewing(sys::invoke(SYS_setfsuid, id)));
+}
+
+HOOK(int, setfsgid, (gid_t id), interposed) {
+    return static_cast<int>(renewing(sys::invoke(SYS_setfsgid, id)));
+}
+
+HOOK(int, capset, (cap_user_header_t header, const cap_user_data_t data), interposed) {
+    return static_cast<int>(result(renewing(sys::invoke(SYS_capset, header, data))));
+}
+
+HOOK(int, unshare, (int flags), interposed) {
+    return static_cast<int>(result(renewing(sys::invoke(SYS_unshare, flags))));
+}
+
+HOOK(int, setns, (int fd, int kind), interposed) {
+    return static_cast<int>(result(renewing(sys::invoke(SYS_setns, fd, kind))));
+}
+
 namespace green {
+
+long renewing_by_number(long number, long r) {
+    switch (number) {
+        case SYS_setuid:
+        case SYS_setgid:
+        case SYS_setreuid:
+        case SYS_setregid:
+        case SYS_setresuid:
+        case SYS_setresgid:
+        case SYS_setgroups:
+        case SYS_setfsuid:
+        case SYS_setfsgid:
+        case SYS_capset:
+        case SYS_unshare:
+        case SYS_setns:
+            return renewing(r);
+        default:
+            return r;
+    }
+}
 
 long to_kernel_tid(long tid) {
     constexpr long least_green = 1L << 22;  // PID_MAX_LIMIT

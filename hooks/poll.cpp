@@ -5,13 +5,17 @@
 // own. A call with a time-out of zero lets the other threads go first: it may be somebody's busy
 // loop.
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 
+#include <algorithm>
+
 #include "hooks/accept_modes.h"
 #include "hooks/accept_shape.h"
+#include "hooks/activate.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
@@ -194,11 +198,37 @@ class Sets {
     unsigned long asked_[3][usual / bits_per_word];
 };
 
+// select(2) with the highest number that there may be (getdtablesize(3)) and sets of the usual size
+// is common. The kernel reads and writes the sets no further than its table of descriptors goes,
+// which our own numbers have made longer: so no further than it would without them, to the power of
+// two after the highest number.
+int within_sets(int count) {
+    int own = own_numbers_begin();
+    static int table = FD_SETSIZE;  // never gets shorter
+    if (count <= table || own == INT_MAX) return count;
+    struct {
+        int own, highest;
+    } found = {own, 0};
+    auto look = [](const char* name, void* to) {
+        auto* f = static_cast<decltype(found)*>(to);
+        int fd = 0;
+        for (; *name >= '0' && *name <= '9'; ++name) fd = 10 * fd + *name - '0';
+        if (fd < f->own) f->highest = std::max(f->highest, fd);
+    };
+    auto is_open = [](int fd) { return sys::invoke(SYS_fcntl, fd, F_GETFD) >= 0; };
+    if (is_open(count - 1) && !loop_owns_fd(count - 1)) {
+        found.highest = count - 1;
+    } else if (sandboxed || !sys::for_each_entry("/proc/self/fd", look, &found)) {
+        found.highest = std::min(count, own) - 1;
+        while (found.highest >= table && !is_open(found.highest)) --found.highest;
+    }
+    while (table <= found.highest) table *= 2;
+    return std::min(count, table);
+}
+
 long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline deadline,
                   bool no_wait) {
     if (count < 0) return -EINVAL;
-    constexpr int most = 1 << 20;  // the kernel looks no further than the descriptor table either
-    if (count > most) count = most;
     Sets sets(count, r, w, e);
     if (sets.no_memory) return -ENOMEM;
     unsigned wanted = 0;
@@ -284,6 +314,7 @@ HOOK(int, __ppoll_chk,
 }
 
 HOOK(int, select, (int count, fd_set* r, fd_set* w, fd_set* e, timeval* timeout), redirected) {
+    count = within_sets(count);
     look_at(count, r, w);
     if (self == nullptr) {
         return static_cast<int>(
@@ -307,6 +338,7 @@ HOOK_ALIAS(__select, select, redirected)
 HOOK(int, pselect,
      (int count, fd_set* r, fd_set* w, fd_set* e, const timespec* timeout, const sigset_t* mask),
      redirected) {
+    count = within_sets(count);
     look_at(count, r, w);
     if (self == nullptr) {
         timespec copy = timeout == nullptr ? zero : *timeout;

@@ -40,6 +40,7 @@
 
 #include "hooks/wait.h"
 
+#include "hooks/activate.h"
 #include "hooks/program_code.h"
 #include "hooks/signal_stack.h"
 #include "hooks/trouble.h"
@@ -233,16 +234,29 @@ bool make_timer(int clock, int* timer) {
     event.sigev_value.sival_ptr = timer;
     event._sigev_un._tid = static_cast<pid_t>(sys::invoke(SYS_gettid));
     unblock_ticks();
-    return !sys::failed(sys::signal_action(tick_signal, &action)) &&
-           !sys::failed(sys::invoke(SYS_timer_create, clock, &event, timer));
+    if (sys::failed(sys::signal_action(tick_signal, &action))) return false;
+    long r = sys::invoke(SYS_timer_create, clock, &event, timer);
+    if (r == -EAGAIN) {  // each timer counts as a pending signal of the user's
+        sys::LiftedLimit scope(RLIMIT_SIGPENDING, RLIM_INFINITY);
+        r = sys::invoke(SYS_timer_create, clock, &event, timer);
+    }
+    return !sys::failed(r);
 }
 
 }  // namespace
 
+// No timers left: threads switch at their calls only.
+static void do_without_ticks() {
+    preempt_slice = 0;
+    static const char line[] =
+        "libgreen: no timer can be made (ulimit -i?); a thread that computes stops the others\n";
+    if (warnings && !sandboxed) sys::invoke(SYS_write, 2, line, sizeof line - 1);
+}
+
 void preempt_start() {
     if (armed || preempt_slice == 0) return;
     begin_slice();
-    if (!armed) preempt_slice = 0;  // no timers left: threads then switch at their calls only
+    if (!armed) do_without_ticks();
     if (armed && !of_real_time()) on_hogs_turn = look_soon;
 }
 

@@ -1,9 +1,10 @@
 // Processes: waiting for children, vfork(2), clone(2), _Fork(3).
 //
 // A wait for a child asks with WNOHANG and then waits on a pidfd, which becomes readable when the
-// child ends; who collects the child is still the kernel's own wait. fork(2) itself needs no hook:
-// pthread_atfork handlers (hooks/activate.cpp) make the child dormant. A vfork child runs in the
-// parent's memory, on its stack, with `self` null until it execs: every hook is the plain call.
+// child ends, and asks again now and then; who collects the child is still the kernel's own wait.
+// fork(2) itself needs no hook: pthread_atfork handlers (hooks/activate.cpp) make the child
+// dormant. A vfork child runs in the parent's memory, on its stack, with `self` null until it
+// execs: every hook is the plain call.
 
 #include <sched.h>
 #include <spawn.h>
@@ -13,6 +14,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <wordexp.h>
+
+#include <algorithm>
 
 #include "hooks/accept_shape.h"
 #include "hooks/activate.h"
@@ -32,43 +35,52 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
-// Waits until a child may have changed its state. For one child: its pidfd. For "any child", or for
-// stops and continuations, which no descriptor announces: again soon.
-long wait_for_child(idtype_t type, id_t id, bool only_exit) {
-    constexpr uint64_t soon = 10 * sys::millisecond;
+// Asks whether a child has changed its state, and waits until one may have: `ask()` is true if
+// there is an answer. The end of one child is told by its pidfd. No descriptor tells of "any
+// child", nor of stops, which come unasked for from a child that is traced (ptrace(2)): so it is
+// asked again, soon at first and then ever less often. False: a signal handler ends the call.
+template <class Ask>
+bool ask_for_child(idtype_t type, id_t id, bool only_exit, Ask ask) {
+    if (ask()) return true;
+    constexpr uint64_t seldom = 100 * sys::millisecond, often = 10 * sys::millisecond;
     OwnFd pidfd(type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1);
-    Wake why =
-        pidfd.number() < 0 ? park(Park::sleep, sys::after(soon)) : wait_fd(pidfd.number(), EPOLLIN);
-    return why == Wake::interrupted && interruption_ends_call(true) ? -EINTR : 0;
+    int fd = pidfd.number();
+    for (uint64_t nap = sys::millisecond / 8;; nap = std::min(2 * nap, fd < 0 ? often : seldom)) {
+        Wake why =
+            fd < 0 ? park(Park::sleep, sys::after(nap)) : wait_fd(fd, EPOLLIN, sys::after(nap));
+        if (why == Wake::interrupted && interruption_ends_call(true)) return false;
+        if (ask()) return true;
+    }
 }
 
 long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
     cancellation_point();
-    for (;;) {
-        long r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
-        if (r != 0 || (options & WNOHANG) != 0) return waited(r);
-        bool only_exit = (options & (WUNTRACED | WCONTINUED)) == 0;
-        r = wait_for_child(pid > 0 ? P_PID : P_ALL, static_cast<id_t>(pid), only_exit);
-        if (r < 0) return r;
-    }
+    long r;
+    auto ask = [&] {
+        r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
+        return r != 0 || (options & WNOHANG) != 0;
+    };
+    bool only_exit = (options & (WUNTRACED | WCONTINUED)) == 0;
+    idtype_t type = pid > 0 ? P_PID : P_ALL;
+    return ask_for_child(type, static_cast<id_t>(pid), only_exit, ask) ? waited(r) : -EINTR;
 }
 
 long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* usage) {
     cancellation_point();
-    for (;;) {
+    long r;
+    auto ask = [&] {
         siginfo_t found = {};
-        long r = sys::invoke(SYS_waitid, type, id, &found, options | WNOHANG, usage);
-        if (r < 0 || found.si_pid != 0 || (options & WNOHANG) != 0) {
-            if (r >= 0 && info != nullptr) *info = found;
-            return waited(r);
+        r = sys::invoke(SYS_waitid, type, id, &found, options | WNOHANG, usage);
+        bool answered = r < 0 || found.si_pid != 0 || (options & WNOHANG) != 0;
+        if (answered && r >= 0 && info != nullptr) *info = found;
+        if (!answered && type == P_PIDFD &&
+            (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
+            r = -EAGAIN;
         }
-        if (type == P_PIDFD && (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
-            return waited(-EAGAIN);
-        }
-        bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
-        r = wait_for_child(type, id, only_exit);
-        if (r < 0) return r;
-    }
+        return answered || r < 0;
+    };
+    bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
+    return ask_for_child(type, id, only_exit, ask) ? waited(r) : -EINTR;
 }
 
 }  // namespace

@@ -525,8 +525,10 @@ HOOK(int, shutdown, (int fd, int how), redirected) {
 }
 
 // sendfile(2) has no flag for one call either: O_NONBLOCK is set on a socket or pipe that it fills.
+// It is no cancellation point.
 HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
+    NotCancelled scope(but_asynchronously);
     size_t done = 0;
     Transfer transfer;
     for (;;) {

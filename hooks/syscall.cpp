@@ -2,7 +2,7 @@
 //
 // libstdc++ (std::atomic::wait, semaphores, latches), glib and others wait on futexes with
 // syscall(); these park like everything else (futex(2)). Others use it for calls that have hooks;
-// those are sent there. All else is the plain system call.
+// those are sent there. All else is the plain system call. None is a cancellation point.
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -83,7 +83,9 @@ long futex_wait(const FutexArguments& a, int command) {
         Wake why = wait_address(a.word, again < deadline ? again : deadline, bits);
         if (why == Wake::ready) return waited(0);
         if (why == Wake::interrupted) {
-            if (interruption_ends_call(deadline == sys::never)) return -EINTR;
+            bool ends = run_due_signals(deadline == sys::never);
+            cancel_if_asynchronous();
+            if (ends) return -EINTR;
             // The call is made again: what happened while the handler ran is seen by the word.
             if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return -EAGAIN;
         }
@@ -426,10 +428,13 @@ HOOK(long, syscall, (long number, ...), interposed) {
     for (long& value : a) value = va_arg(list, long);
     va_end(list);
     long r;
-    if (self != nullptr && by_hook(number, a, &r)) return r;
+    {
+        NotCancelled scope(but_asynchronously);
+        if (self != nullptr && by_hook(number, a, &r)) return r;
+    }
     if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);
     if (self != nullptr) to_kernel_tids(number, a);
-    r = sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    r = renewing_by_number(number, sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
     if (r >= 0 && forks(number, a)) {
         fd_forked();
         if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));

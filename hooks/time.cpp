@@ -7,6 +7,22 @@
 
 using namespace green;
 
+ORIGINAL(int, clock_gettime, (clockid_t, timespec*), nullptr)
+
+namespace green {
+
+bool clocks_are_changed = false;
+
+void clocks_activate() { clocks_are_changed = original_clock_gettime() != sys::read_clock; }
+
+uint64_t changed_clock_now(clockid_t clock) {
+    timespec t = {};
+    original_clock_gettime()(clock, &t);
+    return sys::nanoseconds(t);
+}
+
+}  // namespace green
+
 namespace {
 
 // Sleeps until the deadline. 0, or -EINTR after a signal handler (nanosleep is never restarted).

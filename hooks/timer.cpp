@@ -17,6 +17,7 @@
 #include "hooks/hooks.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
+#include "runtime/loop.h"
 
 using namespace green;
 
@@ -33,7 +34,7 @@ namespace {
 
 struct ThreadTimer {
     int fd;           // a timerfd; -1 for a clock of CPU time, which has none
-    clockid_t clock;  // of a timer without descriptor, whose state are the next three
+    clockid_t clock;  // of a timer without descriptor, whose state are the next two
     uint64_t expiry;  // 0: not armed
     uint64_t interval;
     bool deleted;
@@ -83,6 +84,7 @@ uint64_t wait_cpu_time(ThreadTimer* t) {
 
 uint64_t wait_expiry(ThreadTimer* t) {
     if (t->fd < 0) return wait_cpu_time(t);
+    if (t->deleted) return 0;
     uint64_t expiries;
     return hook_read(t->fd, &expiries, sizeof expiries) == sizeof expiries ? expiries : 0;
 }
@@ -149,16 +151,17 @@ int start_serving(ThreadTimer* timer) {
 
 long make_timer(clockid_t clock, const sigevent& event, timer_t* id) {
     timespec unused;
-    long fd = cpu_clock(clock) ? -1 : sys::invoke(SYS_timerfd_create, clock, TFD_CLOEXEC);
+    int fd = -1;
     if (cpu_clock(clock)) {
         if (long r = sys::invoke(SYS_clock_gettime, clock, &unused)) return r;
     } else {
+        fd = own_fd_make(sys::invoke(SYS_timerfd_create, clock, TFD_CLOEXEC));
+        if (fd == -EMFILE || fd == -ENFILE) return -EAGAIN;
         if (fd < 0) return fd;
-        fd_created(static_cast<int>(fd), FdKind::unknown, false);
     }
     auto* timer = static_cast<ThreadTimer*>(calloc(1, sizeof(ThreadTimer)));
     if (timer != nullptr) {
-        timer->fd = static_cast<int>(fd);
+        timer->fd = fd;
         timer->clock = clock;
         timer->function = event.sigev_notify_function;
         timer->value = event.sigev_value;
@@ -170,7 +173,7 @@ long make_timer(clockid_t clock, const sigevent& event, timer_t* id) {
     if (timer == nullptr || copy_attributes(&timer->attributes, given) != 0 ||
         start_serving(timer) != 0) {
         free(timer);
-        if (fd >= 0) hook_close(static_cast<int>(fd));
+        own_fd_close(fd);
         return -EAGAIN;
     }
     timer->next = timers_of_process;
@@ -240,9 +243,12 @@ HOOK(int, timer_delete, (timer_t id), interposed) {
     ThreadTimer** at = &timers_of_process;
     while (*at != timer) at = &(*at)->next;
     *at = timer->next;
-    if (timer->fd >= 0) return hook_close(timer->fd);  // ends serve(), which frees the timer
-    timer->deleted = true;
-    wake_address(timer);
+    timer->deleted = true;  // either ends serve(), which frees the timer
+    if (timer->fd >= 0) {
+        own_fd_close(timer->fd);
+    } else {
+        wake_address(timer);
+    }
     return 0;
 }
 

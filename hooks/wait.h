@@ -69,11 +69,18 @@ inline bool bad_clock(clockid_t clock) {
     return clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC;
 }
 
-// A call in it is no cancellation point.
+// A call in it is no cancellation point. An asynchronous cancellation, which needs none, may be let
+// through.
+constexpr bool but_asynchronously = true;
 class NotCancelled {
   public:
-    NotCancelled() : me_(self) {
-        if (me_ != nullptr) before_ = thread_block_disable_cancel(me_->block, true);
+    explicit NotCancelled(bool let_asynchronous = false) : me_(self) {
+        if (me_ == nullptr) return;
+        if (let_asynchronous && thread_block_cancel_asynchronous(me_->block)) {
+            me_ = nullptr;
+        } else {
+            before_ = thread_block_disable_cancel(me_->block, true);
+        }
     }
     ~NotCancelled() {
         if (me_ != nullptr) thread_block_disable_cancel(me_->block, before_);
@@ -102,6 +109,12 @@ inline sys::Deadline deadline_in(const timespec* relative) {
     return relative->tv_sec >= centuries ? sys::never : sys::after(sys::nanoseconds(*relative));
 }
 
+// The clocks that an absolute time of the program's is about: those that lie behind this library
+// where another one changes them (faketime(1)); one before it hands us times of the true ones.
+extern bool clocks_are_changed;
+uint64_t changed_clock_now(clockid_t clock);
+void clocks_activate();
+
 // An absolute time of `clock`, as a deadline of CLOCK_MONOTONIC. The past is 0.
 inline sys::Deadline deadline_at(clockid_t clock, const timespec* absolute) {
     if (absolute == nullptr) return sys::never;
@@ -109,8 +122,9 @@ inline sys::Deadline deadline_at(clockid_t clock, const timespec* absolute) {
     constexpr time_t centuries = time_t{1} << 33;
     if (absolute->tv_sec >= centuries) return sys::never;
     uint64_t then = sys::nanoseconds(*absolute);
-    if (clock == CLOCK_MONOTONIC) return then;
-    uint64_t now = sys::clock_now(clock);
+    bool changed = clocks_are_changed;
+    if (clock == CLOCK_MONOTONIC && !changed) return then;
+    uint64_t now = changed ? changed_clock_now(clock) : sys::clock_now(clock);
     return then > now ? sys::after(then - now) : 0;
 }
 

@@ -231,7 +231,7 @@ void fd_forget(int fd) {
 void fd_forget_range(unsigned first, unsigned last) {
     if (table == nullptr) return;
     for (unsigned fd = first; fd <= last && fd < numbers_used; ++fd) {
-        if (!means_nothing(table[fd])) fd_forget(static_cast<int>(fd));
+        if (!means_nothing(table[fd]) && !table[fd].own) fd_forget(static_cast<int>(fd));
     }
 }
 

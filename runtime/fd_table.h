@@ -131,7 +131,7 @@ int fd_learn(int fd, FdState* state);
 // The number is about to mean something else, or has just begun to. Waiters are woken: they find
 // out.
 void fd_forget(int fd);
-void fd_forget_range(unsigned first, unsigned last);
+void fd_forget_range(unsigned first, unsigned last);  // but the library's own
 // The number was made by socket(2), accept(2), pipe(2) ... with these properties.
 FdState* fd_created(int fd, FdKind kind, bool nonblocking);
 // `to` now shares the open file description of `from` (dup(2)).

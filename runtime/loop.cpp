@@ -37,6 +37,7 @@ int libev_fd = -1;  // libev's own epoll descriptor, once it has used it
 int wake_fd = -1;   // an eventfd
 int watch_fd = -1;  // a timerfd
 int lowest_own_fd = INT_MAX, highest_own_fd = -1;  // the OwnFds that ever were
+int lowest_high_fd = INT_MAX;                      // move_fd_high's
 bool libev_asked = false;
 bool turning = false;  // the loop runs
 uint64_t time_now = 0;
@@ -327,22 +328,25 @@ bool loop_owns_fd(int fd) {
            dns_owns_fd(fd);
 }
 
-OwnFd::OwnFd(long made) : fd_(move_fd_high(static_cast<int>(made))) {
-    FdState* s = fd_ < 0 ? nullptr : fd_created(fd_, FdKind::poll_first, false);
+int own_fd_make(long made) {
+    int fd = move_fd_high(static_cast<int>(made));
+    if (fd < 0) return fd;
+    FdState* s = fd_created(fd, FdKind::poll_first, false);
     if (s == nullptr) {
-        close_own(&fd_);
-        return;
+        sys::invoke(SYS_close, fd);
+        return -EMFILE;
     }
     s->own = true;
-    lowest_own_fd = std::min(lowest_own_fd, fd_);
-    highest_own_fd = std::max(highest_own_fd, fd_);
+    lowest_own_fd = std::min(lowest_own_fd, fd);
+    highest_own_fd = std::max(highest_own_fd, fd);
+    return fd;
 }
 
 // In the child of a fork(2) meanwhile the number may mean something else.
-OwnFd::~OwnFd() {
-    if (!is_own(fd_)) return;
-    fd_forget(fd_);
-    sys::invoke(SYS_close, fd_);
+void own_fd_close(int fd) {
+    if (!is_own(fd)) return;
+    fd_forget(fd);
+    sys::invoke(SYS_close, fd);
 }
 
 int move_fd_high(int fd) {
@@ -362,10 +366,13 @@ int move_fd_high(int fd) {
         lifted = !sys::failed(sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, &higher, nullptr));
         if (lifted) from = limit.rlim_cur;
     }
-    long high = sys::invoke(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
+    auto high = static_cast<int>(sys::invoke(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from));
     if (lifted) sys::invoke(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, nullptr);
     sys::invoke(SYS_close, fd);
-    return static_cast<int>(high);
+    if (high >= 0) lowest_high_fd = std::min(lowest_high_fd, high);
+    return high;
 }
+
+int own_numbers_begin() { return lowest_high_fd; }
 
 }  // namespace green

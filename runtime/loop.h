@@ -78,12 +78,19 @@ bool loop_has_events();
 // Whether a descriptor number is one of the library's own, which the program must not meet.
 bool loop_owns_fd(int fd);
 
-// A descriptor that the library makes for one wait, out of the program's way, and closes after it;
-// in the child of a fork(2) meanwhile at once.
+// Numbers from here on may be ours; INT_MAX: none ever was.
+int own_numbers_begin();
+
+// A descriptor that the library makes and threads wait for, out of the program's way: its new
+// number, or a negated errno. In the child of a fork(2) it is closed at once.
+int own_fd_make(long made);
+void own_fd_close(int fd);
+
+// One for a single wait.
 class OwnFd {
   public:
-    explicit OwnFd(long made);  // or a negated errno
-    ~OwnFd();
+    explicit OwnFd(long made) : fd_(own_fd_make(made)) {}
+    ~OwnFd() { own_fd_close(fd_); }
     OwnFd(const OwnFd&) = delete;
     OwnFd& operator=(const OwnFd&) = delete;
     int number() const { return fd_; }  // negative: there is none

@@ -52,6 +52,8 @@ int queued = 0;
 int helpers = 0;
 int idle = 0;  // of them, those that have no job, or have done theirs
 bool retiring = false;
+uint32_t identity = 0;  // counts offload_renew(); a helper's own lies at the low end of its stack
+int outdated = 0;       // helpers of former identities, which take no job any more
 
 // The green side's alone.
 int endless_calls = 0;
@@ -73,10 +75,15 @@ class Locked {
     Locked& operator=(const Locked&) = delete;
 };
 
-Job* take_job(pid_t me) {
+bool is_outdated(const char* memory) {
+    return *reinterpret_cast<const uint32_t*>(memory) !=
+           __atomic_load_n(&identity, __ATOMIC_RELAXED);
+}
+
+Job* take_job(pid_t me, const char* memory) {
     Locked scope;
     Job* job = queue_head;
-    if (job == nullptr) return nullptr;
+    if (job == nullptr || is_outdated(memory)) return nullptr;
     --idle;
     --queued;
     queue_head = job->next;
@@ -96,9 +103,13 @@ size_t helper_bytes() { return (helper_stack + thread_block_size() + 4095) & ~si
 void leave_if_idle(char* memory) {
     {
         Locked scope;
-        if (queue_head != nullptr) return;
-        --helpers;
-        --idle;
+        if (is_outdated(memory)) {
+            --outdated;
+        } else {
+            if (queue_head != nullptr) return;
+            --helpers;
+            --idle;
+        }
     }
     sys::signal_mask(SIG_SETMASK, &all_signals);
 #if defined(__x86_64__)
@@ -122,8 +133,9 @@ void leave_if_idle(char* memory) {
     auto me = static_cast<pid_t>(sys::invoke(SYS_gettid));
     for (;;) {
         uint32_t seen = __atomic_load_n(&handed_over, __ATOMIC_ACQUIRE);
-        Job* job = take_job(me);
+        Job* job = take_job(me, memory);
         if (job == nullptr) {
+            if (is_outdated(memory)) leave_if_idle(memory);
             long r = sys::invoke(SYS_futex, &handed_over, FUTEX_WAIT_PRIVATE, seen, &idle_time);
             if (r == -ETIMEDOUT || __atomic_load_n(&retiring, __ATOMIC_ACQUIRE)) {
                 leave_if_idle(memory);
@@ -137,7 +149,7 @@ void leave_if_idle(char* memory) {
         {
             Locked scope;
             job->helper = 0;
-            ++idle;
+            if (!is_outdated(memory)) ++idle;
             job->next = finished;
             finished = job;
         }
@@ -185,6 +197,7 @@ long start_helper() {
         ((static_cast<uintptr_t>(memory) + bytes - block) & ~uintptr_t{63}) - 2 * sizeof(long);
     reinterpret_cast<long*>(top)[0] = reinterpret_cast<long>(helper_main);
     reinterpret_cast<long*>(top)[1] = memory;
+    *reinterpret_cast<uint32_t*>(memory) = identity;
 
     uint64_t before = 0;
     uint64_t meanwhile = (signal_prepared ? all_but_cut : all_signals) & ~context_signals;
@@ -346,14 +359,32 @@ void offload_collect() {
 
 int offload_helpers() {
     Locked scope;
-    return helpers;
+    return helpers + outdated;
+}
+
+void wake_helpers() {
+    __atomic_add_fetch(&handed_over, 1, __ATOMIC_RELEASE);
+    sys::invoke(SYS_futex, &handed_over, FUTEX_WAKE_PRIVATE, most_helpers + most_endless_calls);
+}
+
+void offload_renew() {
+    int jobs;
+    {
+        Locked scope;
+        if (helpers == 0) return;
+        __atomic_add_fetch(&identity, 1, __ATOMIC_RELAXED);
+        outdated += helpers;
+        helpers = idle = 0;
+        jobs = queued;
+    }
+    wake_helpers();
+    for (; jobs > 0; --jobs) have_helper();
 }
 
 void offload_retire() {
     if (offload_helpers() == 0) return;
     __atomic_store_n(&retiring, true, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&handed_over, 1, __ATOMIC_RELEASE);
-    sys::invoke(SYS_futex, &handed_over, FUTEX_WAKE_PRIVATE, most_helpers + most_endless_calls);
+    wake_helpers();
     timespec moment = {0, 200'000};
     constexpr int most_moments = 50;
     for (int i = 0; i < most_moments && sys::kernel_threads() > 1; ++i) {
@@ -362,7 +393,7 @@ void offload_retire() {
 }
 
 void offload_abandon() {
-    lock = queued = idle = helpers = endless_calls = 0;
+    lock = queued = idle = helpers = outdated = endless_calls = 0;
     signal_prepared = retiring = false;
     queue_head = queue_tail = finished = nullptr;
 }

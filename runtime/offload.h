@@ -36,6 +36,10 @@ long offload(Lasts lasts, long number, long a = 0, long b = 0, long c = 0, long 
 // For the loop, after loop_wake(): wakes the threads whose calls have returned.
 void offload_collect();
 
+// The caller's credentials or namespaces have changed, which to the kernel are one thread's: calls
+// from now on are made by new helpers, which have those. The old ones end when they have no call.
+void offload_renew();
+
 // How many helpers there are.
 int offload_helpers();
 

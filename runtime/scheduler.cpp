@@ -70,6 +70,9 @@ void set_pace_of_polls(bool many_switches) {
 
 const char* scheduler_start() {
     if (self != nullptr) return nullptr;
+    sys::find_clock();
+    constexpr rlim_t own_descriptors = 64;
+    sys::LiftedLimit room(RLIMIT_NOFILE, own_descriptors);
     if (const char* problem = thread_block_prepare()) return problem;
     if (const char* problem = context_prepare()) return problem;
     if (const char* problem = loop_load()) return problem;

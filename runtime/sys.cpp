@@ -38,6 +38,30 @@ long call(long n, long a, long b, long c, long d, long e, long f) {
 
 #endif
 
+int (*read_clock)(clockid_t, timespec*) = [](clockid_t clock, timespec* time) {
+    return static_cast<int>(invoke(SYS_clock_gettime, clock, time));
+};
+
+void find_clock() {
+    void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (libc == nullptr) return;
+    if (void* found = dlsym(libc, "clock_gettime")) {
+        read_clock = reinterpret_cast<int (*)(clockid_t, timespec*)>(found);
+    }
+    dlclose(libc);  // it is never unloaded
+}
+
+LiftedLimit::LiftedLimit(__rlimit_resource_t resource, rlim_t by) : resource_(resource) {
+    invoke(SYS_prlimit64, 0, resource, nullptr, &before_);
+    rlim_t most = before_.rlim_max - before_.rlim_cur;
+    rlimit higher = {before_.rlim_cur + (by < most ? by : most), before_.rlim_max};
+    lifted_ = most > 0 && !failed(invoke(SYS_prlimit64, 0, resource, &higher, nullptr));
+}
+
+LiftedLimit::~LiftedLimit() {
+    if (lifted_) invoke(SYS_prlimit64, 0, resource_, &before_, nullptr);
+}
+
 int socket_option(int fd, int option) {
     int value = -1;
     socklen_t size = sizeof value;
@@ -45,27 +69,31 @@ int socket_option(int fd, int option) {
     return value;
 }
 
-int kernel_threads() {
+bool for_each_entry(const char* directory, void (*act)(const char* name, void*), void* argument) {
     struct Entry {  // getdents64(2)
         uint64_t inode, offset;
         uint16_t length;
         unsigned char type;
         char name[1];
     };
-    long fd =
-        invoke(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    int count = 0;
+    long fd = invoke(SYS_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0) return false;
     alignas(8) char buffer[2048];
     for (long n; (n = invoke(SYS_getdents64, fd, buffer, sizeof buffer)) > 0;) {
         for (long at = 0; at < n;) {
             auto* entry = reinterpret_cast<Entry*>(buffer + at);
-            count += entry->name[0] != '.' ? 1 : 0;
+            if (entry->name[0] != '.') act(entry->name, argument);
             at += entry->length;
         }
     }
     invoke(SYS_close, fd);
-    return count;
+    return true;
+}
+
+int kernel_threads() {
+    int count = 0;
+    auto add_one = [](const char*, void* to) { ++*static_cast<int*>(to); };
+    return for_each_entry("/proc/self/task", add_one, &count) ? count : -1;
 }
 
 const char* status_of_thread(const char* key, char (&text)[status_size]) {

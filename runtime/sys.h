@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -172,10 +173,15 @@ inline timespec to_timespec(uint64_t ns) {
     return {static_cast<time_t>(ns / second), static_cast<long>(ns % second)};
 }
 
-// clock_gettime is the vDSO's: not a system call, no errno, never hooked.
+// libc's own clock_gettime(3), which is the vDSO's and no system call: not what the symbol stands
+// for, which may be a preloaded library's (faketime(1)) that takes locks and tells other times.
+// Until it is found, the system call.
+extern int (*read_clock)(clockid_t clock, timespec* time);
+void find_clock();
+
 inline uint64_t clock_now(clockid_t clock) {
-    timespec t;
-    clock_gettime(clock, &t);
+    timespec t = {};
+    read_clock(clock, &t);
     return nanoseconds(t);
 }
 
@@ -187,10 +193,29 @@ inline Deadline after(uint64_t ns) {
     return ns >= never - start ? never : start + ns;
 }
 
+// The soft limit of a resource is that much higher, as far as the hard one allows, for a few calls
+// of ours that a program at its limit would make fail.
+class LiftedLimit {
+  public:
+    LiftedLimit(__rlimit_resource_t resource, rlim_t by);
+    ~LiftedLimit();
+    LiftedLimit(const LiftedLimit&) = delete;
+    LiftedLimit& operator=(const LiftedLimit&) = delete;
+
+  private:
+    __rlimit_resource_t resource_;
+    bool lifted_ = false;
+    rlimit before_ = {};
+};
+
 // A number that getsockopt(2) tells of SOL_SOCKET; -1 if it fails.
 int socket_option(int fd, int option);
 
-// Kernel threads of this process; -1 without /proc. Neither opendir(3) nor malloc.
+// Tells `act` the name of each entry of a directory but those with a dot in front; neither
+// opendir(3) nor malloc. False if it cannot be opened.
+bool for_each_entry(const char* directory, void (*act)(const char* name, void*), void* argument);
+
+// Kernel threads of this process; -1 without /proc.
 int kernel_threads();
 
 // What /proc says of the calling kernel thread behind a key ("TracerPid"), in `text`; null without

@@ -45,14 +45,17 @@ class Text {
 };
 
 // Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
-int stats_fd = -1;
+// -1: it was closed then, and by now the number may be a file of the program's.
+int stats_fd = 2;
 
 uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }
 
 // The counters, told twice: by key for programs, by name for people.
 template <class Act>
 void for_each_counter(Act act) {
-    act("kernel_threads", "kernel threads", static_cast<uint64_t>(sys::kernel_threads()));
+    int kernel_threads = sys::kernel_threads();
+    if (kernel_threads < 0) kernel_threads = 1 + offload_helpers();  // without /proc: those of ours
+    act("kernel_threads", "kernel threads", static_cast<uint64_t>(kernel_threads));
     act("threads_made", "green threads made", stats.threads_made);
     act("threads_peak", "most alive at once", stats.threads_peak);
     act("threads_alive", "alive at the end", stats.threads_alive);
@@ -106,7 +109,7 @@ void tell_surprise(const Surprise& s) {
     describe_surprise(s, one, sizeof one);
     int size = snprintf(line, sizeof line, "libgreen: audit: process %ld: %s\n",
                         sys::invoke(SYS_getpid), one);
-    sys::invoke(SYS_write, stats_fd >= 0 ? stats_fd : 2, line, size);
+    sys::invoke(SYS_write, stats_fd, line, size);
 }
 
 void add_audit_lines(Text* text) {
@@ -180,20 +183,22 @@ void add_table(Text* text) {
 void report_prepare() {
     if (config.stats[0] == '/' || (config.stats[0] == '\0' && !config.audit)) return;
     on_new_surprise = tell_surprise;
-    stats_fd = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
+    int high = move_fd_high(static_cast<int>(sys::invoke(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 3)));
+    if (high >= 0 || high == -EBADF) stats_fd = high;
 }
 
 bool report_wanted() { return (config.stats[0] != '\0' || audited) && !sandboxed; }
 
 void report() {
     if (!report_wanted()) return;
+    sys::LiftedLimit room(RLIMIT_NOFILE, 1);
     offload_retire();
     static Text text;
     text.clear();
     if (config.stats[0] != '/') {
         if (config.stats[0] != '\0') add_table(&text);
         if (audited) add_audit_table(&text);
-        text.write_to(stats_fd >= 0 ? stats_fd : 2);
+        text.write_to(stats_fd);
         return;
     }
     constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;

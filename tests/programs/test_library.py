@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 
-from harness import LIBRARY, Skip, main, run, test, write
+from harness import LIBRARY, Skip, folder, main, run, test, write
 
 NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2"}  # libev and c-ares are loaded by themselves
 
@@ -75,6 +75,33 @@ def library_fs_base():
     if trap["fs_repairs"] == 0 and trap["fs_calls"] > trap["switches"] / 3:
         raise Skip("the instruction is not allowed")
     assert trap["fs_calls"] < trap["switches"] / 100, trap
+
+
+@test(audit=False)
+def library_counts_without_proc():
+    """Where the kernel threads cannot be looked up, those that the library made are told."""
+    built()
+    if os.geteuid() != 0:
+        raise Skip("only root may leave /proc behind")
+    program = run("python3", "-c", "import os, sys, threading\n"
+                  "thread = threading.Thread(target=int)\nthread.start()\nthread.join()\n"
+                  "os.chroot(sys.argv[1])", folder(), green=True, env={"GREEN_STATS": "stderr"})
+    assert re.search(r"^  kernel threads +1$", program.errors.decode(), re.MULTILINE), \
+        program.errors
+
+
+@test(audit=False)
+def library_tells_nobody():
+    """The counters are for stderr, not for a file that gets its number."""
+    built()
+    name = os.path.join(folder(), "file")
+    script = ("import os, sys, threading\nthread = threading.Thread(target=int)\n"
+              "thread.start()\nthread.join()\n"
+              "os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 2)\nos._exit(0)")
+    subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", "python3", "-c", script, name], check=True,
+                   env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_STATS": "stderr"})
+    with open(name, encoding="ascii") as file:
+        assert file.read() == ""
 
 
 @test(audit=False)
