@@ -1,7 +1,7 @@
 // Processes: waiting for children, vfork(2), clone(2), _Fork(3).
 //
 // A wait for a child asks with WNOHANG and then waits on a pidfd, which becomes readable when the
-// child ends, and asks again now and then; who collects the child is still the kernel's own wait.
+// child ends, and asks again for a while; who collects the child is still the kernel's own wait.
 // fork(2) itself needs no hook: pthread_atfork handlers (hooks/activate.cpp) make the child
 // dormant. A vfork child runs in the parent's memory, on its stack, with `self` null until it
 // execs: every hook is the plain call.
@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <wordexp.h>
@@ -35,19 +36,44 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
+// The process has asked for what only a tracer may.
+bool traces = false;
+
+}  // namespace
+
+ORIGINAL(long, ptrace, (__ptrace_request, pid_t, void*, void*), nullptr)
+
+HOOK(long, ptrace, (__ptrace_request request, ...), interposed) {
+    va_list list;
+    va_start(list, request);
+    pid_t pid = va_arg(list, pid_t);
+    void* address = va_arg(list, void*);
+    void* data = va_arg(list, void*);
+    va_end(list);
+    if (request != PTRACE_TRACEME) traces = true;
+    return original_ptrace()(request, pid, address, data);
+}
+
+namespace {
+
 // Asks whether a child has changed its state, and waits until one may have: `ask()` is true if
 // there is an answer. The end of one child is told by its pidfd. No descriptor tells of "any
-// child", nor of stops, which come unasked for from a child that is traced (ptrace(2)): so it is
-// asked again, soon at first and then ever less often. False: a signal handler ends the call.
+// child", nor of stops, and a child that is traced stops unasked for (ptrace(2)): so it is asked
+// again, soon at first and then less often. For the end of one child that ends after a while: who
+// has it traced from its start (PTRACE_TRACEME) has had a stop by then, and answered by a ptrace().
+// False: a signal handler ends the call.
 template <class Ask>
 bool ask_for_child(idtype_t type, id_t id, bool only_exit, Ask ask) {
     if (ask()) return true;
-    constexpr uint64_t seldom = 100 * sys::millisecond, often = 10 * sys::millisecond;
+    constexpr uint64_t soon = sys::millisecond / 8, often = 10 * sys::millisecond,
+                       while_it_starts = 100 * sys::millisecond;
     OwnFd pidfd(type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1);
     int fd = pidfd.number();
-    for (uint64_t nap = sys::millisecond / 8;; nap = std::min(2 * nap, fd < 0 ? often : seldom)) {
-        Wake why =
-            fd < 0 ? park(Park::sleep, sys::after(nap)) : wait_fd(fd, EPOLLIN, sys::after(nap));
+    for (uint64_t nap = soon;; nap *= 2) {
+        bool told = fd >= 0 && !traces;
+        nap = std::min(nap, told ? while_it_starts : often);
+        sys::Deadline until = told && nap == while_it_starts ? sys::never : sys::after(nap);
+        Wake why = fd < 0 ? park(Park::sleep, until) : wait_fd(fd, EPOLLIN, until);
         if (why == Wake::interrupted && interruption_ends_call(true)) return false;
         if (ask()) return true;
     }
