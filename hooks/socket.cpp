@@ -524,33 +524,6 @@ HOOK(int, shutdown, (int fd, int how), redirected) {
     return static_cast<int>(result(r));
 }
 
-// sendfile(2) has no flag for one call either: O_NONBLOCK is set on a socket or pipe that it fills.
-HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
-    size_t done = 0;
-    Transfer transfer;
-    for (;;) {
-        auto attempt = [=](FdKind kind) -> long {
-            if (kind == FdKind::plain) {
-                return sys::invoke(SYS_sendfile, to, from, offset, count - done);
-            }
-            NonblockingForOneCall scope(to);
-            return sys::invoke(SYS_sendfile, to, from, offset, count - done);
-        };
-        long r = try_and_wait(to, out, false, attempt, transfer);
-        if (r < 0) return done == 0 ? result(r) : static_cast<ssize_t>(done);
-        done += static_cast<size_t>(r);
-        transfer.begun = true;
-        FdState* s = fd_state(to);
-        // Into a pipe it moves what there is room for.
-        bool more = s != nullptr && !s->nonblocking && s->kind != FdKind::nowait;
-        if (r == 0 || done >= count || !more) {
-            return static_cast<ssize_t>(done);
-        }
-    }
-}
-HOOK_ALIAS(sendfile64, sendfile, redirected)
-
 HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen_t size),
      redirected) {
     long r = sys::invoke(SYS_setsockopt, fd, level, option, value, size);
