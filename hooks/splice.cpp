@@ -99,7 +99,7 @@ long splice_from_pipe(const Splice& s, size_t size) {
         transfer.begun = true;
         const FdState* to = fd_state(s.to);
         fd_written(to);
-        if (r == 0 || done >= size || to->nonblocking) return static_cast<long>(done);
+        if (r == 0 || done >= size || ends_at_wait(to, transfer)) return static_cast<long>(done);
     }
 }
 
@@ -146,7 +146,7 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirec
         transfer.begun = true;
         FdState* s = fd_state(to);
         // Into a pipe it moves what there is room for.
-        bool more = s != nullptr && !s->nonblocking && s->kind != FdKind::nowait;
+        bool more = s != nullptr && !ends_at_wait(s, transfer) && s->kind != FdKind::nowait;
         if (r == 0 || done >= count || !more) {
             return static_cast<ssize_t>(done);
         }
