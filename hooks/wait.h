@@ -162,8 +162,13 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
             [[fallthrough]];
         }
         case FdKind::poll_first:
-            if (!ready_now(fd, static_cast<short>(epoll_bits(direction)))) return -EAGAIN;
-            if (direction == out) {  // there is room, but perhaps not for all
+            // A FIFO that nobody writes to is at its end, and poll(2) does not say so until
+            // somebody has. Of room there is perhaps not enough for all.
+            if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
+                (direction == out || !s->drains)) {
+                return -EAGAIN;
+            }
+            if (direction == out || s->drains) {
                 NonblockingForOneCall scope(fd);
                 return op(FdKind::plain);
             }
@@ -288,9 +293,11 @@ inline long finish_call(long r) {
     return r;
 }
 
-// Before an attempt to read. True if others ran, after which nothing is as it was.
+// Before an attempt to read. True if others ran, after which nothing is as it was. Not where others
+// wait for the same: whoever is before them stays so.
 inline bool let_others_go_first(FdState* s, Direction direction) {
     if (direction == out || !fd_probably_empty(s) || run_queue_empty()) return false;
+    if (s->waiters != nullptr) return false;
     s->reads = 0;
     yield();
     return true;
