@@ -1,5 +1,5 @@
 // Calls that block with no descriptor to wait on: file locks, synchronisation to disk, System V and
-// POSIX message queues, System V semaphores, draining a terminal, opening a FIFO, splice(2).
+// POSIX message queues, System V semaphores, draining a terminal.
 //
 // Each is first asked not to block, where it can be; what would block goes to the offload pool.
 // fsync and its kin cannot be asked, and always go there. Reads of files are in io.cpp.
@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <termios.h>
 
 #include "hooks/fs_trap.h"
@@ -164,47 +162,4 @@ ORIGINAL(int, mq_notify, (mqd_t, const sigevent*), nullptr)
 HOOK(int, mq_notify, (mqd_t queue, const sigevent* event), interposed) {
     KernelKnowsFs scope;
     return original_mq_notify()(queue, event);
-}
-
-// splice(2) and tee(2) obey SPLICE_F_NONBLOCK for pipes only, so a helper makes the call. While it
-// waits for a socket's data it would hold the pipe's lock, on which any call about that pipe stops,
-// ours too: so we wait first.
-namespace {
-
-bool is_a(int fd, mode_t kind) {
-    struct stat st;
-    return sys::invoke(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) == 0 &&
-           (st.st_mode & S_IFMT) == kind;
-}
-
-bool socket_to_be_waited_for(int from, int to, unsigned flags) {
-    if (!is_a(from, S_IFSOCK) || !is_a(to, S_IFIFO)) return false;
-    long mode = sys::invoke(SYS_fcntl, to, F_GETFL);
-    if ((mode & O_ACCMODE) == O_RDONLY) return false;
-    if ((flags & SPLICE_F_NONBLOCK) == 0 && (mode & O_NONBLOCK) == 0) return true;
-    // Of all sockets only Unix streams heed that.
-    bool heeded = sys::socket_option(from, SO_DOMAIN) == AF_UNIX &&
-                  sys::socket_option(from, SO_TYPE) == SOCK_STREAM;
-    return !heeded && ready_now(to, EPOLLOUT);
-}
-
-}  // namespace
-
-HOOK(ssize_t, splice,
-     (int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags), by_helper) {
-    auto by_helper = [=] {
-        return offloaded(waits, SYS_splice, from, from_at, to, to_at, size, flags);
-    };
-    bool sound = from_at == nullptr && to_at == nullptr && size > 0;
-    if (self == nullptr || !sound || !socket_to_be_waited_for(from, to, flags))
-        return result(by_helper());
-    return result(try_and_wait(from, in, false, [=](FdKind kind) -> long {
-        return kind != FdKind::plain && !ready_now(from, EPOLLIN) ? -EAGAIN : by_helper();
-    }));
-}
-HOOK(ssize_t, tee, (int from, int to, size_t size, unsigned flags), by_helper) {
-    return result(offloaded(waits, SYS_tee, from, to, size, flags));
-}
-HOOK(ssize_t, vmsplice, (int fd, const iovec* v, size_t count, unsigned flags), by_helper) {
-    return result(offloaded(waits, SYS_vmsplice, fd, v, count, flags));
 }

@@ -146,7 +146,7 @@ bool is_stream(int fd, const FdState* s) {
 // The error queue and urgent data are never waited for, whatever the mode (recv(2), ip(7)).
 constexpr int never_waits = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
 
-// With one of these MSG_WAITALL is content with what comes first.
+// With one of these MSG_WAITALL is content with what comes first; but for a peek at a TCP stream.
 constexpr int one_attempt = MSG_PEEK | MSG_DONTWAIT | MSG_OOB;
 
 // One message, or what there is of a stream.
@@ -169,10 +169,30 @@ bool at_urgent_mark(int fd) {
 
 // Whether a call with MSG_WAITALL that has `done` bytes, `last` of them just now, reads on. Only a
 // stream can give less than what was asked for and have more to come.
-bool reads_on(int fd, long last, size_t done, size_t wanted, int flags, bool marked = false) {
+bool reads_on(int fd, long last, size_t done, size_t wanted, int flags, const Transfer& transfer,
+              bool marked = false) {
     const FdState* s = fd_state(fd);
-    bool more = s != nullptr && !s->nonblocking && is_stream(fd, s) && (s->tcp || !marked);
+    bool more =
+        s != nullptr && !ends_at_wait(s, transfer) && is_stream(fd, s) && (s->tcp || !marked);
     return more && last != 0 && done < wanted && (flags & one_attempt) == 0 && !at_urgent_mark(fd);
+}
+
+// The same for a peek at a TCP stream, which leaves the data where it is and begins anew: waits for
+// more, and is false when no more is to be waited for.
+bool peeks_on(int fd, long got, size_t wanted, int flags, Transfer& transfer) {
+    FdState* s = fd_state(fd);
+    bool more = (flags & one_attempt) == MSG_PEEK && got > 0 && static_cast<size_t>(got) < wanted;
+    if (!more || s == nullptr || !s->tcp || ends_at_wait(s, transfer)) return false;
+    if (ready_now(fd, EPOLLRDHUP | EPOLLPRI)) return false;
+    if (transfer.deadline == 0) {
+        uint64_t timeout = fd_timeout(fd, s, in);
+        transfer.deadline = timeout == 0 ? sys::never : sys::after(timeout);
+    }
+    transfer.waited = true;
+    uint32_t generation = s->generation;
+    Wake why = wait_fd(fd, EPOLLIN, transfer.deadline);
+    if (why == Wake::timed_out || s->generation != generation) return false;
+    return why != Wake::interrupted || !interruption_ends_call(false);
 }
 
 // With MSG_WAITALL: until a stream has given all.
@@ -184,10 +204,11 @@ __attribute__((noinline)) long green_recv_all(int fd, void* buffer, size_t size,
         char* at = static_cast<char*>(buffer) + done;
         size_t wanted = size - done;
         long r = green_recv_once(fd, at, wanted, flags, from, from_size, transfer);
+        if (peeks_on(fd, r, wanted, flags, transfer)) continue;
         if (r < 0) return done == 0 ? r : static_cast<long>(done);
         done += static_cast<size_t>(r);
         transfer.begun = true;
-        if (!reads_on(fd, r, done, size, flags)) return static_cast<long>(done);
+        if (!reads_on(fd, r, done, size, flags, transfer)) return static_cast<long>(done);
     }
 }
 
@@ -281,6 +302,7 @@ long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
             return got;
         };
         long r = try_and_wait(fd, in, (flags & never_waits) != 0, attempt, transfer);
+        if (peeks_on(fd, r, wanted, flags, transfer)) continue;
         if (r < 0) return done == 0 ? r : static_cast<long>(done);
         m->msg_namelen = part.msg_namelen;
         m->msg_controllen = part.msg_controllen;
@@ -288,7 +310,7 @@ long green_recvmsg_all(int fd, msghdr* m, int flags, size_t wanted) {
         note_received_descriptors(m);
         done += static_cast<size_t>(r);
         bool marked = part.msg_controllen != 0 || (part.msg_flags & MSG_CTRUNC) != 0;
-        if (!reads_on(fd, r, done, wanted, flags, marked)) return static_cast<long>(done);
+        if (!reads_on(fd, r, done, wanted, flags, transfer, marked)) return static_cast<long>(done);
         transfer.begun = true;
         rest.advance(static_cast<size_t>(r));
     }
@@ -339,7 +361,8 @@ long green_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timesp
         }
         for (long i = 0; i < r; ++i) note_received_descriptors(&messages[done + i].msg_hdr);
         done += static_cast<unsigned>(r);
-        transfer = {true, 0};
+        transfer = {};  // each message is a call of its own
+        transfer.begun = true;
         FdState* s = fd_state(fd);
         if ((flags & (MSG_WAITFORONE | MSG_DONTWAIT)) != 0 || s == nullptr || s->nonblocking) break;
         if (deadline != sys::never && sys::now() >= deadline) break;
@@ -517,41 +540,17 @@ HOOK(int, recvmmsg, (int fd, mmsghdr* messages, unsigned count, int flags, times
     return static_cast<int>(result(green_recvmmsg(fd, messages, count, flags, timeout)));
 }
 
-// Ends waits on this very socket, for which the kernel may have no event.
+// Ends waits on this very socket, and on the other end of a pair, for which the kernel may have no
+// event.
 HOOK(int, shutdown, (int fd, int how), redirected) {
     long r = sys::invoke(SYS_shutdown, fd, how);
-    if (self != nullptr && r == 0) fd_wake(fd);
+    if (self != nullptr && r == 0) {
+        fd_wake(fd);
+        const FdState* s = fd_state(fd);
+        if (s != nullptr && s->reader != 0) fd_wake(s->reader - 1);
+    }
     return static_cast<int>(result(r));
 }
-
-// sendfile(2) has no flag for one call either: O_NONBLOCK is set on a socket or pipe that it fills.
-// It is no cancellation point.
-HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
-    if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
-    NotCancelled scope(but_asynchronously);
-    size_t done = 0;
-    Transfer transfer;
-    for (;;) {
-        auto attempt = [=](FdKind kind) -> long {
-            if (kind == FdKind::plain) {
-                return sys::invoke(SYS_sendfile, to, from, offset, count - done);
-            }
-            NonblockingForOneCall scope(to);
-            return sys::invoke(SYS_sendfile, to, from, offset, count - done);
-        };
-        long r = try_and_wait(to, out, false, attempt, transfer);
-        if (r < 0) return done == 0 ? result(r) : static_cast<ssize_t>(done);
-        done += static_cast<size_t>(r);
-        transfer.begun = true;
-        FdState* s = fd_state(to);
-        // Into a pipe it moves what there is room for.
-        bool more = s != nullptr && !s->nonblocking && s->kind != FdKind::nowait;
-        if (r == 0 || done >= count || !more) {
-            return static_cast<ssize_t>(done);
-        }
-    }
-}
-HOOK_ALIAS(sendfile64, sendfile, redirected)
 
 HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen_t size),
      redirected) {

@@ -116,7 +116,7 @@ __attribute__((noinline)) long transfer_all(int fd, const iovec* v, int count, O
         if (s != nullptr) fd_written(s);
         transfer.begun = true;
         if (s != nullptr && !s->tcp) transfer.deadline = 0;  // a Unix socket's is for each piece
-        bool one_attempt = s == nullptr || s->nonblocking || s->kind == FdKind::plain;
+        bool one_attempt = s == nullptr || ends_at_wait(s, transfer) || s->kind == FdKind::plain;
         if (done >= size || r == 0 || one_attempt) return static_cast<long>(done);
         rest.advance(static_cast<size_t>(r));
     }

@@ -176,8 +176,13 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
             [[fallthrough]];
         }
         case FdKind::poll_first:
-            if (!ready_now(fd, static_cast<short>(epoll_bits(direction)))) return -EAGAIN;
-            if (direction == out) {  // there is room, but perhaps not for all
+            // A FIFO that nobody writes to is at its end, and poll(2) does not say so until
+            // somebody has. Of room there is perhaps not enough for all.
+            if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
+                (direction == out || !s->drains)) {
+                return -EAGAIN;
+            }
+            if (direction == out || s->drains) {
                 NonblockingForOneCall scope(fd);
                 return op(FdKind::plain);
             }
@@ -201,6 +206,14 @@ inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
     uint64_t slice = *nap;
     if (*nap < 16 * sys::millisecond) *nap *= 2;
     return wait_a_slice(slice, deadline, [](sys::Deadline until) { return park(Park::fd, until); });
+}
+
+// Waits for room in a socket that may be a Unix one: no event tells that the peer was shut down for
+// reading.
+inline Wake wait_for_room(int fd, sys::Deadline deadline) {
+    constexpr uint64_t step = 100 * sys::millisecond;
+    return wait_a_slice(step, deadline,
+                        [=](sys::Deadline until) { return wait_fd(fd, EPOLLOUT, until); });
 }
 
 // Waits on an object's address. One that processes share may change without a wake-up that reaches
@@ -231,7 +244,10 @@ long offloaded(Manner manner, long number, Args... args) {
     if (manner.cancels) cancellation_point();
     for (;;) {
         long r = offload(manner.lasts, number, sys::arg(args)...);
+        // Cut short when a part was done: that goes with the thread that is cancelled.
+        bool partly = manner.cancels && r != -EINTR && self->interrupt_next_park;
         bool ends = run_due_signals(manner.restarted);
+        if (partly && manner.lasts == Lasts::endlessly) cancel_if_pending();
         if (r != -EINTR || manner.lasts == Lasts::briefly) return r;
         if (manner.cancels) {
             cancel_if_pending();
@@ -291,9 +307,11 @@ inline long finish_call(long r) {
     return r;
 }
 
-// Before an attempt to read. True if others ran, after which nothing is as it was.
+// Before an attempt to read. True if others ran, after which nothing is as it was. Not where others
+// wait for the same: whoever is before them stays so.
 inline bool let_others_go_first(FdState* s, Direction direction) {
     if (direction == out || !fd_probably_empty(s) || run_queue_empty()) return false;
+    if (s->waiters != nullptr) return false;
     s->reads = 0;
     yield();
     return true;
@@ -301,11 +319,18 @@ inline bool let_others_go_first(FdState* s, Direction direction) {
 
 // What the attempts of one call have in common. Once a part is done, a signal ends the call with
 // that part, even under SA_RESTART, if it would have to wait for more; and a time-out from
-// SO_RCVTIMEO or SO_SNDTIMEO is one for all.
+// SO_RCVTIMEO or SO_SNDTIMEO is one for all. One that has waited goes on doing so though O_NONBLOCK
+// is set meanwhile: of what can be waited for, only pipes and poll_first look again.
 struct Transfer {
     bool begun = false;
+    bool waited = false;
     sys::Deadline deadline = 0;  // not known yet
 };
+
+// Whether O_NONBLOCK ends the call where it would wait.
+inline bool ends_at_wait(const FdState* s, const Transfer& transfer) {
+    return s->nonblocking && !(transfer.waited && s->kind == FdKind::socket);
+}
 
 // What try_and_wait() does with a descriptor that is not settled (runtime/fd_table.h). Out of line,
 // so that the frames of those that are stay small: each cache line of a stack that a wait has
@@ -319,7 +344,7 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
         if (int error = fd_learn(fd, s)) return -error;
         fd_settle(s);
         if (s->kind == FdKind::plain || dont_wait) return finish_call(op(s->kind));
-        if (s->nonblocking) {
+        if (ends_at_wait(s, transfer)) {
             if (!fd_shared(s)) return finish_call(op(FdKind::plain));
             // Another process may have cleared the flag: nothing here may rely on it.
             bool asks_poll = s->kind == FdKind::poll_first;
@@ -336,14 +361,16 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
             if (r != -EAGAIN) return finish_call(r);
             s->drained[direction] = true;
         }
-        if (fd_shared(s) && is_nonblocking(fd, s)) return -EAGAIN;
+        if (fd_shared(s) && is_nonblocking(fd, s) && ends_at_wait(s, transfer)) return -EAGAIN;
+        transfer.waited = true;
         if (deadline == 0) {
             uint64_t timeout = fd_timeout(fd, s, direction);
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
         }
         uint32_t generation = s->generation;
-        Wake why = direction == out && ready_now(fd, EPOLLOUT)
-                       ? pause_until(&nap, deadline)
+        Wake why = direction == out && ready_now(fd, EPOLLOUT) ? pause_until(&nap, deadline)
+                   : direction == out && s->kind == FdKind::socket && !s->tcp
+                       ? wait_for_room(fd, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
         if (why == Wake::timed_out) return -EAGAIN;
         bool restartable = deadline == sys::never && !transfer.begun;
@@ -373,6 +400,7 @@ inline long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op, T
         }
         if (direction == out) break;  // there may be room, though not for this
         uint32_t generation = s->generation;
+        transfer.waited = true;
         Wake why = wait_fd(fd, EPOLLIN);
         if (why == Wake::interrupted && interruption_ends_call(!transfer.begun)) return -EINTR;
         if (s->generation != generation) return -EBADF;

@@ -78,16 +78,29 @@ bool means_nothing(const FdState& s) {
 
 bool add_to_epoll(int fd, FdState* s) { return register_fd(fd, s, EPOLL_CTL_ADD); }
 
-void link(FdWait* w, FdState* s) {
-    w->previous = nullptr;
-    w->next = s->waiters;
-    if (s->waiters != nullptr) s->waiters->previous = w;
-    s->waiters = w;
+// The first one's `previous` is the last. As in the kernel, who waits in a call of its own queues
+// up, and of those who poll the last comes first, before all others.
+enum class Place : bool { first, last };
+void link(FdWait* w, FdState* s, Place place) {
+    FdWait* head = s->waiters;
+    w->next = place == Place::first ? head : nullptr;
+    w->previous = head == nullptr ? w : head->previous;
+    if (head == nullptr || place == Place::first) {
+        s->waiters = w;
+    } else {
+        head->previous->next = w;
+    }
+    if (head != nullptr) head->previous = w;
 }
 
 void unlink(FdWait* w, FdState* s) {
-    (w->previous == nullptr ? s->waiters : w->previous->next) = w->next;
-    if (w->next != nullptr) w->next->previous = w->previous;
+    FdWait* head = s->waiters;
+    (w == head ? s->waiters : w->previous->next) = w->next;
+    if (w->next != nullptr) {
+        w->next->previous = w->previous;
+    } else if (w != head) {
+        head->previous = w->previous;
+    }
 }
 
 // A coarse clock, so that a thread's whole wait fits into its first cache line.
@@ -349,7 +362,7 @@ Wake wait_fds(FdWait* waits, unsigned count, sys::Deadline deadline) {
         w->thread = me;
         FdState* s = fd_state(w->fd);
         if (s == nullptr) w->fd = -1;
-        if (s != nullptr) link(w, s);
+        if (s != nullptr) link(w, s, Place::first);
     }
     young_add(&me->young, waits, count);
     Wake why = park_here(me, Park::fd, deadline);
@@ -378,7 +391,7 @@ Wake wait_fd(int fd, uint32_t events, sys::Deadline deadline) {
     w->fd = fd;
     w->events = events;
     s->reads = 0;
-    link(w, s);
+    link(w, s, Place::last);
     young_add(&me->young, w, 1);
     Wake why = park_here(me, Park::fd, deadline);
     young_remove(&me->young);

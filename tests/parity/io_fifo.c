@@ -41,6 +41,12 @@ int main(void) {
         say("round %d: %zu bytes and the end", round, total);
     }
     SAME(close(reader), 0);
+    reader = open(path, O_RDONLY | O_NONBLOCK);
+    CHECK(reader >= 0);
+    set_nonblocking(reader, 0);
+    SAME(read(reader, data, sizeof data), 0); /* nobody has written yet */
+    say("the end before the beginning");
+    SAME(close(reader), 0);
 
     int both = open(path, O_RDWR);
     CHECK(both >= 0);

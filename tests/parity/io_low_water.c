@@ -1,5 +1,6 @@
 /* SO_RCVLOWAT: a blocking receive waits for so many bytes, on TCP and Unix sockets, in all its
- * forms; for fewer if it asks for fewer, at the end, and when SO_RCVTIMEO has passed.
+ * forms; for fewer if it asks for fewer, at the end, and when SO_RCVTIMEO has passed. A thread
+ * that has a part with MSG_WAITALL is cancelled all the same.
  *
  * PARITY: threads=6 offloaded=10 */
 #include "parity.h"
@@ -38,6 +39,14 @@ static ssize_t receive(int how) {
     }
 }
 
+static void* receive_all(void* unused) {
+    char data[64];
+    (void)unused;
+    recv(ends[1], data, sizeof data, MSG_WAITALL);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return NULL;
+}
+
 static void try_all(const char* kind) {
     char data[64];
     set_low_water(8);
@@ -48,6 +57,12 @@ static void try_all(const char* kind) {
         say("%s: form %d: %zd, and %zd are left", kind, how, got,
             recv(ends[1], data, sizeof data, MSG_DONTWAIT));
     }
+    SAME(send(ends[0], "abcdefghi", 9, 0), 9);
+    pthread_t receiver = start(receive_all, NULL);
+    wait_ticks(20);
+    SAME(pthread_cancel(receiver), 0);
+    CHECK(join(receiver) == PTHREAD_CANCELED);
+    say("%s: cancelled", kind);
     struct timeval time = timeval_ms(50);
     SAME(setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time), 0);
     SAME(send(ends[0], "abc", 3, 0), 3);
