@@ -48,6 +48,10 @@ GREEN_HOOK_IS(int, sched_yield, ())
 GREEN_HOOK_IS(pid_t, gettid, ())
 GREEN_HOOK_IS(pid_t, wait4, (pid_t, int*, int, rusage*))
 GREEN_HOOK_IS(int, sched_setaffinity, (pid_t, size_t, const cpu_set_t*))
+GREEN_HOOK_IS(int, sched_setscheduler, (pid_t, int, const sched_param*))
+GREEN_HOOK_IS(int, sched_getscheduler, (pid_t))
+GREEN_HOOK_IS(int, sched_setparam, (pid_t, const sched_param*))
+GREEN_HOOK_IS(int, sched_getparam, (pid_t, sched_param*))
 GREEN_HOOK_IS(int, getcpu, (unsigned*, unsigned*))
 GREEN_HOOK_IS(int, pause, ())
 GREEN_HOOK_IS(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))
@@ -82,4 +86,7 @@ void count_native(const char* function);
 
 // The thread id that the kernel knows for one that gettid(2) has told the program; 0 is the caller.
 long to_kernel_tid(long tid);
+
+// ptrace(2) was called: waits for children may have stops to tell from now on.
+void note_ptrace(long request);
 }  // namespace green

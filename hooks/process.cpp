@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <wordexp.h>
@@ -17,12 +18,14 @@
 #include "hooks/accept_shape.h"
 #include "hooks/activate.h"
 #include "hooks/fs_trap.h"
+#include "hooks/hooks.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 
 using namespace green;
 
 ORIGINAL(pid_t, _Fork, (), nullptr)
+ORIGINAL(long, ptrace, (int, ...), nullptr)
 
 // A daemon may make its first thread where no libraries are.
 HOOK(int, chroot, (const char* path), interposed) {
@@ -32,29 +35,64 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
+// Whether this process has traced others. A child may ask to be traced all by itself, and soon
+// after its fork, or never: its first stop is found by looking again at growing intervals.
+bool traces = false;
+
+struct ChildWait {
+    idtype_t type;
+    id_t id;
+    int options;  // those of waitid(2)
+    uint64_t nap = 10 * sys::millisecond;
+};
+
 // Waits until a child may have changed its state. For one child: its pidfd. For "any child", or for
 // stops and continuations, which no descriptor announces: again soon.
-long wait_for_child(idtype_t type, id_t id, bool only_exit) {
-    constexpr uint64_t soon = 10 * sys::millisecond;
-    OwnFd pidfd(type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1);
-    Wake why =
-        pidfd.number() < 0 ? park(Park::sleep, sys::after(soon)) : wait_fd(pidfd.number(), EPOLLIN);
+long wait_for_child(ChildWait& w) {
+    constexpr uint64_t soon = 10 * sys::millisecond, late = 2 * sys::second;
+    if (traces) {
+        siginfo_t found = {};
+        long r = offload(Lasts::endlessly, SYS_waitid, w.type, static_cast<long>(w.id),
+                         sys::arg(&found), (w.options & ~__WNOTHREAD) | WNOWAIT);
+        return r == -EINTR && interruption_ends_call(true) ? -EINTR : 0;
+    }
+    bool only_exit = (w.options & (WSTOPPED | WCONTINUED)) == 0;
+    OwnFd pidfd(w.type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, w.id, 0) : -1);
+    Wake why = Wake::ready;
+    if (pidfd.number() < 0) {
+        why = park(Park::sleep, sys::after(soon));
+    } else {
+        why = wait_fd(pidfd.number(), EPOLLIN, sys::after(w.nap));
+        if (w.nap < late) w.nap *= 2;
+    }
     return why == Wake::interrupted && interruption_ends_call(true) ? -EINTR : 0;
+}
+
+// What wait4(2) calls a child, as waitid(2) does. Its own group is 0 to both.
+ChildWait child_of_wait4(pid_t pid, int options) {
+    constexpr int common = WUNTRACED | WCONTINUED | __WALL | __WCLONE;
+    idtype_t type = pid > 0 ? P_PID : pid == -1 ? P_ALL : P_PGID;
+    return {type,
+            static_cast<id_t>(pid > 0    ? pid
+                              : pid < -1 ? -pid
+                                         : 0),
+            (options & common) | WEXITED};
 }
 
 long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
     cancellation_point();
+    ChildWait wait = child_of_wait4(pid, options);
     for (;;) {
         long r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
         if (r != 0 || (options & WNOHANG) != 0) return waited(r);
-        bool only_exit = (options & (WUNTRACED | WCONTINUED)) == 0;
-        r = wait_for_child(pid > 0 ? P_PID : P_ALL, static_cast<id_t>(pid), only_exit);
+        r = wait_for_child(wait);
         if (r < 0) return r;
     }
 }
 
 long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* usage) {
     cancellation_point();
+    ChildWait wait = {type, id, options};
     for (;;) {
         siginfo_t found = {};
         long r = sys::invoke(SYS_waitid, type, id, &found, options | WNOHANG, usage);
@@ -65,13 +103,20 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
         if (type == P_PIDFD && (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
             return waited(-EAGAIN);
         }
-        bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
-        r = wait_for_child(type, id, only_exit);
+        r = wait_for_child(wait);
         if (r < 0) return r;
     }
 }
 
 }  // namespace
+
+namespace green {
+
+void note_ptrace(long request) {
+    if (request != PTRACE_TRACEME) traces = true;
+}
+
+}  // namespace green
 
 HOOK(pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), redirected) {
     long r = self == nullptr ? invoke_point(SYS_wait4, pid, status, options, usage)
@@ -98,6 +143,16 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redire
         return static_cast<int>(result(invoke_point(SYS_waitid, type, id, info, options, nullptr)));
     }
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
+}
+
+HOOK(long, ptrace, (__ptrace_request request, ...), interposed) {
+    va_list list;
+    va_start(list, request);
+    void* a[3];  // pid, address, data
+    for (void*& value : a) value = va_arg(list, void*);
+    va_end(list);
+    note_ptrace(request);
+    return original_ptrace()(request, a[0], a[1], a[2]);
 }
 
 // The counters of a process that leaves without exit(3); not those of a vfork child, whose memory

@@ -102,7 +102,7 @@ struct alignas(64) Thread {
     bool exiting = false;
     bool leaving = false;  // it has been cancelled, or called pthread_exit(3)
     bool explicit_scheduling = false;
-    int policy = 0, priority = 0;
+    int policy = 0, priority = 0, nice = 0;  // hooks/scheduling.cpp
     const cpu_set_t* cpus = nullptr;  // hooks/affinity.cpp
 
     // Signals (hooks/signal.cpp).
