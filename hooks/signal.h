@@ -35,8 +35,13 @@ class MaskDuringCall {
     bool changed_ = false;
 };
 
-// pthread_kill(3) for a green thread: 0 or an error number.
-int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});
+// pthread_kill(3) for a green thread, and a signal with all that is said about it: 0 or an error
+// number.
+int signal_thread(Thread* thread, int signal);
+int signal_thread(Thread* thread, const siginfo_t& info);
+
+// What a thread was sent by one of its timers and has not taken yet; null: nothing.
+siginfo_t* pending_of_timer(const Thread* thread, int signal, int timer);
 
 // For a handler of ours that switches threads and begins on the fault stack, as with SA_ONSTACK: it
 // begins anew on the stack of the thread that it interrupted, or, if the program's code uses rsp

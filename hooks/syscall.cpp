@@ -19,6 +19,7 @@
 #include "hooks/hooks.h"
 #include "hooks/inline_futex.h"
 #include "hooks/scheduling.h"
+#include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "hooks/uring.h"
 #include "hooks/wait.h"
@@ -363,6 +364,22 @@ long call_with(Result (*hook)(Parameters...), const long* a) {
     return call_with(hook, a, std::index_sequence_for<Parameters...>());
 }
 
+// The kernel's structure is not libc's.
+long green_rt_sigaction(int signal, const sys::SignalAction* act, sys::SignalAction* old) {
+    struct sigaction wanted = {}, was = {};
+    if (act != nullptr) {
+        wanted.sa_handler = act->handler;
+        wanted.sa_flags = static_cast<int>(act->flags);
+        memcpy(&wanted.sa_mask, &act->mask, sizeof act->mask);
+    }
+    int r = hook_sigaction(signal, act == nullptr ? nullptr : &wanted, &was);
+    if (r == 0 && old != nullptr) {
+        *old = {was.sa_handler, static_cast<unsigned>(was.sa_flags), was.sa_restorer, 0};
+        memcpy(&old->mask, &was.sa_mask, sizeof old->mask);
+    }
+    return r;
+}
+
 // A system call by number that has a hook of its own. False: it has none.
 bool by_hook(long number, const long* a, long* r) {
     switch (number) {
@@ -399,6 +416,8 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(gettid)
         GREEN_NUMBER(wait4)
         GREEN_NUMBER(tgkill)
+        GREEN_NUMBER(kill)
+        GREEN_NUMBER(sigaltstack)
         GREEN_NUMBER(flock)
         GREEN_NUMBER(fsync)
         GREEN_NUMBER(fdatasync)
@@ -479,6 +498,39 @@ bool by_hook(long number, const long* a, long* r) {
             *r = result(-error);
             return true;
         }
+        case SYS_rt_sigaction:
+            if (word_as<size_t>(a[3]) != sizeof(uint64_t)) return false;
+            *r = green_rt_sigaction(word_as<int>(a[0]), word_as<const sys::SignalAction*>(a[1]),
+                                    word_as<sys::SignalAction*>(a[2]));
+            return true;
+        case SYS_rt_sigpending: {
+            sigset_t set;
+            size_t size = word_as<size_t>(a[1]);
+            if (size > sizeof(uint64_t)) return false;
+            *r = hook_sigpending(&set);
+            memcpy(word_as<void*>(a[0]), &set, size);
+            return true;
+        }
+        case SYS_rt_tgsigqueueinfo: {
+            Thread* t = thread_by_tid(word_as<pid_t>(a[1]));
+            if (t == nullptr || a[0] != sys::invoke(SYS_getpid)) return false;
+            siginfo_t info = *word_as<const siginfo_t*>(a[3]);
+            info.si_signo = word_as<int>(a[2]);
+            *r = result(-signal_thread(t, info));
+            return true;
+        }
+        case SYS_timer_create: {  // a timer for one thread signals the process
+            auto* event = word_as<const sigevent*>(a[1]);
+            if (event == nullptr || event->sigev_notify != SIGEV_THREAD_ID) return false;
+            sigevent copy = *event;
+            long named = to_kernel_tid(copy._sigev_un._tid);
+            copy._sigev_un._tid = static_cast<pid_t>(named == 0 ? sys::invoke(SYS_gettid) : named);
+            *r = result(sys::invoke(SYS_timer_create, a[0], &copy, a[2]));
+            return true;
+        }
+        case SYS_prctl:
+            *r = hook_prctl(word_as<int>(a[0]), a[1], a[2], a[3], a[4]);
+            return true;
         case SYS_rt_sigsuspend:
             *r = call_with(hook_sigsuspend, a);
             return true;
