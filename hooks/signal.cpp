@@ -360,6 +360,8 @@ void run_handler(void* argument) {
     auto* call = static_cast<HandlerCall*>(argument);
     Thread* me = self;
     int saved = errno;
+    bool in_bare_call = me->bare_call;
+    me->bare_call = false;
     ucontext_t* context = call->context;
     auto goes_on = interrupted_pc(context);
     Mask after = me->mask_after != nullptr ? *me->mask_after : me->blocked;
@@ -380,6 +382,7 @@ void run_handler(void* argument) {
     set_mask(me, to_mask(&context->uc_sigmask));
     // What else is due waits for the next call, not for our next instruction.
     if (interrupted_pc(context) != goes_on) me->interrupt_next_park = true;
+    me->bare_call = in_bare_call;
     errno = saved;
 }
 

@@ -609,6 +609,19 @@ void outsider_futex(const long* a) {
 
 namespace {
 
+// A call by number is no cancellation point, whatever hook it is sent to: who waits in an
+// std::atomic or a semaphore of C++ cannot be unwound.
+class BareCall {
+  public:
+    BareCall() { me_->bare_call = true; }
+    ~BareCall() { me_->bare_call = false; }
+    BareCall(const BareCall&) = delete;
+    BareCall& operator=(const BareCall&) = delete;
+
+  private:
+    Thread* me_ = self;
+};
+
 // Whether a call makes a process with memory of its own (clone(2)).
 bool forks(long number, const long* a) {
     switch (number) {
@@ -641,7 +654,10 @@ HOOK(long, syscall, (long number, ...), interposed) {
     for (long& value : a) value = va_arg(list, long);
     va_end(list);
     long r;
-    if (self != nullptr && by_hook(number, a, &r)) return r;
+    if (self != nullptr) {
+        BareCall scope;
+        if (by_hook(number, a, &r)) return r;
+    }
     if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);
     if (self != nullptr) to_kernel_tids(number, a);
     if (number == SYS_ptrace) note_ptrace(a[0]);

@@ -101,6 +101,7 @@ struct alignas(64) Thread {
     bool detached = false;
     bool exiting = false;
     bool leaving = false;  // it has been cancelled, or called pthread_exit(3)
+    bool bare_call = false;  // in a call by number, which is no cancellation point
     bool explicit_scheduling = false;
     int policy = 0, priority = 0, nice = 0;  // hooks/scheduling.cpp
     const cpu_set_t* cpus = nullptr;  // hooks/affinity.cpp
