@@ -145,7 +145,7 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redire
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
 }
 
-HOOK(long, ptrace, (__ptrace_request request, ...), interposed) {
+HOOK(long, ptrace, (int request, ...), interposed) {
     va_list list;
     va_start(list, request);
     void* a[3];  // pid, address, data

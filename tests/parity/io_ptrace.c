@@ -1,7 +1,7 @@
 /* Tracing a child from a thread: every wait tells of its stops, with or without WUNTRACED; of one
  * that asked to be traced, of one that was seized, of any child; and what its memory holds.
  *
- * PARITY: switches=5 threads=2 */
+ * PARITY: switches=5 threads=2 offloaded=1 kernel_threads=2 */
 #include "parity.h"
 
 #include <sys/ptrace.h>
