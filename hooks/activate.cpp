@@ -14,6 +14,7 @@
 #include "hooks/pool.h"
 #include "hooks/preempt.h"
 #include "hooks/resolver.h"
+#include "hooks/scheduling.h"
 #include "hooks/signal.h"
 #include "hooks/thread.h"
 #include "hooks/trouble.h"
@@ -73,6 +74,7 @@ void become_dormant() {
     lookup_async_after_fork_in_child();
     pool_abandon(owner);
     affinity_after_fork_in_child();
+    scheduling_after_fork_in_child();
     scheduler_abandon();
 }
 
@@ -82,6 +84,7 @@ void child_after_clone(bool shares_descriptors) {
     audit_after_fork_in_child();
     signals_after_fork_in_child();
     affinity_after_fork_in_child();
+    scheduling_after_fork_in_child();
     self = nullptr;
     scheduler_active = false;
     enabled = false;

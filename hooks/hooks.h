@@ -49,10 +49,19 @@ GREEN_HOOK_IS(int, sched_yield, ())
 GREEN_HOOK_IS(pid_t, gettid, ())
 GREEN_HOOK_IS(pid_t, wait4, (pid_t, int*, int, rusage*))
 GREEN_HOOK_IS(int, sched_setaffinity, (pid_t, size_t, const cpu_set_t*))
+GREEN_HOOK_IS(int, sched_setscheduler, (pid_t, int, const sched_param*))
+GREEN_HOOK_IS(int, sched_getscheduler, (pid_t))
+GREEN_HOOK_IS(int, sched_setparam, (pid_t, const sched_param*))
+GREEN_HOOK_IS(int, sched_getparam, (pid_t, sched_param*))
 GREEN_HOOK_IS(int, getcpu, (unsigned*, unsigned*))
 GREEN_HOOK_IS(int, pause, ())
 GREEN_HOOK_IS(sighandler_t, signal, (int, sighandler_t))
 GREEN_HOOK_IS(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))
+GREEN_HOOK_IS(int, sigaction, (int, const struct sigaction*, struct sigaction*))
+GREEN_HOOK_IS(int, sigpending, (sigset_t*))
+GREEN_HOOK_IS(int, sigaltstack, (const stack_t*, stack_t*))
+GREEN_HOOK_IS(int, kill, (pid_t, int))
+GREEN_HOOK_IS(int, prctl, (int, ...))
 GREEN_HOOK_IS(int, sigsuspend, (const sigset_t*))
 GREEN_HOOK_IS(int, sigtimedwait, (const sigset_t*, siginfo_t*, const timespec*))
 GREEN_HOOK_IS(int, signalfd, (int, const sigset_t*, int))
@@ -88,4 +97,7 @@ long renewing_by_number(long number, long r);
 
 // The thread id that the kernel knows for one that gettid(2) has told the program; 0 is the caller.
 long to_kernel_tid(long tid);
+
+// ptrace(2) was called: waits for children may have stops to tell from now on.
+void note_ptrace(long request);
 }  // namespace green

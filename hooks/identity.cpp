@@ -1,5 +1,5 @@
 // Who a thread is to the kernel: user and group ids (setuid(2) and its family), and calls that take
-// a thread id (sched_setscheduler(2), setpriority(2), tgkill(2)).
+// a thread id (prlimit(2), tgkill(2); those of scheduling.cpp are others).
 //
 // A green thread's id names nothing in the kernel; calls about it are calls about the one kernel
 // thread.
@@ -138,36 +138,6 @@ long to_kernel_tid(long tid) {
 }
 
 }  // namespace green
-
-HOOK(int, sched_setscheduler, (pid_t tid, int policy, const sched_param* p), redirected) {
-    return static_cast<int>(
-        result(sys::invoke(SYS_sched_setscheduler, to_kernel_tid(tid), policy, p)));
-}
-
-HOOK(int, sched_getscheduler, (pid_t tid), redirected) {
-    return static_cast<int>(result(sys::invoke(SYS_sched_getscheduler, to_kernel_tid(tid))));
-}
-
-HOOK(int, sched_setparam, (pid_t tid, const sched_param* p), redirected) {
-    return static_cast<int>(result(sys::invoke(SYS_sched_setparam, to_kernel_tid(tid), p)));
-}
-
-HOOK(int, sched_getparam, (pid_t tid, sched_param* p), redirected) {
-    return static_cast<int>(result(sys::invoke(SYS_sched_getparam, to_kernel_tid(tid), p)));
-}
-
-HOOK(int, setpriority, (__priority_which_t which, id_t who, int value), redirected) {
-    long id = which == PRIO_PROCESS ? to_kernel_tid(who) : static_cast<long>(who);
-    return static_cast<int>(result(sys::invoke(SYS_setpriority, which, id, value)));
-}
-
-HOOK(int, getpriority, (__priority_which_t which, id_t who), redirected) {
-    long id = which == PRIO_PROCESS ? to_kernel_tid(who) : static_cast<long>(who);
-    long r = sys::invoke(SYS_getpriority, which, id);
-    if (r < 0) return static_cast<int>(result(r));
-    constexpr int bias = 20;  // the kernel's answer is never negative (getpriority(2))
-    return bias - static_cast<int>(r);
-}
 
 HOOK(int, prlimit64, (pid_t id, __rlimit_resource which, const rlimit64* limit, rlimit64* old),
      redirected) {

@@ -39,14 +39,63 @@ bool owned_by_caller(const pthread_mutex_t* m) {
     return m->__data.__owner == tid;
 }
 
+// A robust mutex that processes share is released by the kernel when its owner's process dies, if
+// it is in the one list that the kernel knows, with the one thread id. So these are locked as by
+// the first thread, and only __owner, which glibc does not ask of them, says which green thread it
+// is. Where it says "inconsistent" instead, that is whoever comes.
+constexpr int robust = 16, inheriting = 32;
+constexpr int inconsistent = INT_MAX, not_recoverable = INT_MAX - 1;
+
+bool kernel_releases(const pthread_mutex_t* m) {
+    constexpr int mask = robust | inheriting | kind_shared;
+    return self != nullptr && (m->__data.__kind & mask) == (robust | kind_shared);
+}
+
+pid_t kernels_tid() { return thread_of_process()->tid; }
+
+bool locked_by_process(const pthread_mutex_t* m) {
+    constexpr int id_bits = 0x3fffffff;
+    return (m->__data.__lock & id_bits) == kernels_tid();
+}
+
+bool locked_by_another(const pthread_mutex_t* m) {
+    int owner_id = m->__data.__owner;
+    return locked_by_process(m) && owner_id != self->tid && owner_id != inconsistent;
+}
+
+template <class Call>
+int as_first_thread(Call call) {
+    pid_t* tid = thread_block_tid(self->block);
+    *tid = kernels_tid();
+    int error = call();
+    *tid = self->tid;
+    return error;
+}
+
+int try_lock_for_kernel(pthread_mutex_t* m) {
+    if (locked_by_another(m)) return EBUSY;
+    bool again = locked_by_process(m);
+    int error = as_first_thread([m] { return original_pthread_mutex_trylock()(m); });
+    if (again || (error != 0 && error != EOWNERDEAD)) return error;
+    if (error == 0) m->__data.__owner = self->tid;
+    thread_block_robust_to_first(&m->__data.__list.__next);
+    return error;
+}
+
+int unlock_original(pthread_mutex_t* m) {
+    if (!kernel_releases(m)) return original_pthread_mutex_unlock()(m);
+    if (!locked_by_process(m) || locked_by_another(m)) return EPERM;
+    return as_first_thread([m] { return original_pthread_mutex_unlock()(m); });
+}
+
 // glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
 // beyond recovery. And a priority-inheriting one whose owner died it asks of the kernel, which
 // writes the only thread id it knows.
 int try_lock(pthread_mutex_t* m) {
-    constexpr int robust = 16, inheriting = 32, not_recoverable = INT_MAX - 1;
     if ((m->__data.__kind & robust) != 0 && m->__data.__owner == not_recoverable) {
         return ENOTRECOVERABLE;
     }
+    if (kernel_releases(m)) return try_lock_for_kernel(m);
     int error = original_pthread_mutex_trylock()(m);
     if (error == EOWNERDEAD && (m->__data.__kind & inheriting) != 0 && self != nullptr) {
         constexpr int id_bits = 0x3fffffff;
@@ -142,7 +191,7 @@ int unlock_mutex(pthread_mutex_t* m) {
         unlock_ordinary(m);
         return 0;
     }
-    int error = original_pthread_mutex_unlock()(m);
+    int error = unlock_original(m);
     if (error == 0) wake_waiters(m, 1);
     return error;
 }

@@ -21,12 +21,14 @@
 #include "hooks/accept_shape.h"
 #include "hooks/activate.h"
 #include "hooks/fs_trap.h"
+#include "hooks/hooks.h"
 #include "hooks/wait.h"
 #include "runtime/loop.h"
 
 using namespace green;
 
 ORIGINAL(pid_t, _Fork, (), nullptr)
+ORIGINAL(long, ptrace, (int, ...), nullptr)
 
 // A daemon may make its first thread where no libraries are.
 HOOK(int, chroot, (const char* path), interposed) {
@@ -36,45 +38,52 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
-// The process has asked for what only a tracer may.
+// Whether this process has traced others. A child may ask to be traced all by itself, soon after
+// its fork; the first stop is found by looking again for a while, and answered by a ptrace(2).
 bool traces = false;
 
-}  // namespace
+struct WhichChild {
+    idtype_t type;
+    id_t id;
+    int options;  // those of waitid(2)
+};
 
-ORIGINAL(long, ptrace, (__ptrace_request, pid_t, void*, void*), nullptr)
-
-HOOK(long, ptrace, (__ptrace_request request, ...), interposed) {
-    va_list list;
-    va_start(list, request);
-    pid_t pid = va_arg(list, pid_t);
-    void* address = va_arg(list, void*);
-    void* data = va_arg(list, void*);
-    va_end(list);
-    if (request != PTRACE_TRACEME) traces = true;
-    return original_ptrace()(request, pid, address, data);
+// What wait4(2) calls a child, as waitid(2) does. The caller's own group is 0 to both.
+WhichChild child_of_wait4(pid_t pid, int options) {
+    constexpr int common = WUNTRACED | WCONTINUED | __WALL | __WCLONE;
+    idtype_t type = pid > 0 ? P_PID : pid == -1 ? P_ALL : P_PGID;
+    return {type, static_cast<id_t>(pid < 0 ? -pid : pid), (options & common) | WEXITED};
 }
-
-namespace {
 
 // Asks whether a child has changed its state, and waits until one may have: `ask()` is true if
 // there is an answer. The end of one child is told by its pidfd. No descriptor tells of "any
-// child", nor of stops, and a child that is traced stops unasked for (ptrace(2)): so it is asked
-// again, soon at first and then less often. For the end of one child that ends after a while: who
-// has it traced from its start (PTRACE_TRACEME) has had a stop by then, and answered by a ptrace().
-// False: a signal handler ends the call.
+// child", nor of stops, which for a tracer come unasked for: it is asked again and again, soon at
+// first; in a process that traces, where that would be late, a helper waits. False: a signal
+// handler ends the call.
 template <class Ask>
-bool ask_for_child(idtype_t type, id_t id, bool only_exit, Ask ask) {
-    if (ask()) return true;
+bool ask_for_child(const WhichChild& child, Ask ask) {
     constexpr uint64_t soon = sys::millisecond / 8, often = 10 * sys::millisecond,
-                       while_it_starts = 100 * sys::millisecond;
-    OwnFd pidfd(type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, id, 0) : -1);
+                       long_enough = 2 * sys::second;
+    if (ask()) return true;
+    bool only_exit = (child.options & (WSTOPPED | WCONTINUED)) == 0;
+    OwnFd pidfd(child.type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, child.id, 0) : -1);
     int fd = pidfd.number();
     for (uint64_t nap = soon;; nap *= 2) {
-        bool told = fd >= 0 && !traces;
-        nap = std::min(nap, told ? while_it_starts : often);
-        sys::Deadline until = told && nap == while_it_starts ? sys::never : sys::after(nap);
-        Wake why = fd < 0 ? park(Park::sleep, until) : wait_fd(fd, EPOLLIN, until);
-        if (why == Wake::interrupted && interruption_ends_call(true)) return false;
+        bool interrupted;
+        if (traces) {
+            siginfo_t found = {};
+            long r = offload(Lasts::endlessly, SYS_waitid, child.type, static_cast<long>(child.id),
+                             sys::arg(&found), (child.options & ~__WNOTHREAD) | WNOWAIT);
+            interrupted = r == -EINTR;
+        } else if (fd < 0) {
+            nap = std::min(nap, often);
+            interrupted = park(Park::sleep, sys::after(nap)) == Wake::interrupted;
+        } else {
+            nap = std::min(nap, long_enough);
+            sys::Deadline until = nap == long_enough ? sys::never : sys::after(nap);
+            interrupted = wait_fd(fd, EPOLLIN, until) == Wake::interrupted;
+        }
+        if (interrupted && interruption_ends_call(true)) return false;
         if (ask()) return true;
     }
 }
@@ -86,9 +95,7 @@ long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
         r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
         return r != 0 || (options & WNOHANG) != 0;
     };
-    bool only_exit = (options & (WUNTRACED | WCONTINUED)) == 0;
-    idtype_t type = pid > 0 ? P_PID : P_ALL;
-    return ask_for_child(type, static_cast<id_t>(pid), only_exit, ask) ? waited(r) : -EINTR;
+    return ask_for_child(child_of_wait4(pid, options), ask) ? waited(r) : -EINTR;
 }
 
 long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* usage) {
@@ -105,11 +112,18 @@ long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* 
         }
         return answered || r < 0;
     };
-    bool only_exit = (options & (WSTOPPED | WCONTINUED)) == 0;
-    return ask_for_child(type, id, only_exit, ask) ? waited(r) : -EINTR;
+    return ask_for_child({type, id, options}, ask) ? waited(r) : -EINTR;
 }
 
 }  // namespace
+
+namespace green {
+
+void note_ptrace(long request) {
+    if (request != PTRACE_TRACEME) traces = true;
+}
+
+}  // namespace green
 
 HOOK(pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), redirected) {
     long r = self == nullptr ? invoke_point(SYS_wait4, pid, status, options, usage)
@@ -136,6 +150,16 @@ HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t* info, int options), redire
         return static_cast<int>(result(invoke_point(SYS_waitid, type, id, info, options, nullptr)));
     }
     return static_cast<int>(result(green_waitid(type, id, info, options, nullptr)));
+}
+
+HOOK(long, ptrace, (int request, ...), interposed) {
+    va_list list;
+    va_start(list, request);
+    void* a[3];  // pid, address, data
+    for (void*& value : a) value = va_arg(list, void*);
+    va_end(list);
+    note_ptrace(request);
+    return original_ptrace()(request, a[0], a[1], a[2]);
 }
 
 // The counters of a process that leaves without exit(3); not those of a vfork child, whose memory

@@ -451,7 +451,8 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (is_overflow_handler(handler) || is_check_handler(handler)) was = {};
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sys::sa_restorer,
-                    sys::green_restore_frame, to_mask(&act->sa_mask) & ~unblockable()};
+                    sys::green_restore_frame,
+                    to_mask(&act->sa_mask) & ~unblockable() & ~bit(SIGKILL) & ~bit(SIGSTOP)};
         bool is_auditors = !in_child && (auditors & bit(signal)) != 0;
         bool wrapped = (faults & ~wrapped_faults & bit(signal)) == 0;
         if (active && !in_child && is_handler(a) && wrapped) {
@@ -573,8 +574,10 @@ void handle_what_came() {
 }
 
 // A signal for one green thread. What has no handler of the program's is the kernel's to act on.
-int signal_thread(Thread* t, int signal, int code, sigval value) {
-    if (signal < 0 || signal >= signal_count) return EINVAL;
+int signal_thread(Thread* t, const siginfo_t& info) {
+    int signal = info.si_signo;
+    bool libcs_own = signal == 32 || signal == 33;
+    if (signal < 0 || signal >= signal_count || libcs_own) return EINVAL;
     if (signal == 0 || t->state == State::ended) return 0;
     bool to_process = (ours & ~only_guarded & bit(signal)) == 0 && (t->blocked & bit(signal)) == 0;
     if (to_process) {
@@ -582,18 +585,27 @@ int signal_thread(Thread* t, int signal, int code, sigval value) {
         if ((only_guarded & bit(signal)) != 0) take_default_action(signal);
         return static_cast<int>(-sys::invoke(SYS_tgkill, pid, sys::invoke(SYS_gettid), signal));
     }
+    if ((kernel_mask & read_by_descriptor & bit(signal)) != 0) {
+        siginfo_t copy = info;
+        return static_cast<int>(-leave_to_kernel(&copy));
+    }
+    if (!give(t, info)) return EAGAIN;
+    if (t == self) run_due_signals(true);
+    return 0;
+}
+
+int signal_thread(Thread* t, int signal, int code, sigval value) {
     siginfo_t info = {};
     info.si_signo = signal;
     info.si_code = code;
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value = value;
-    if ((kernel_mask & read_by_descriptor & bit(signal)) != 0) {
-        return static_cast<int>(-leave_to_kernel(&info));
-    }
-    if (!give(t, info)) return EAGAIN;
-    if (t == self) run_due_signals(true);
-    return 0;
+    return signal_thread(t, info);
+}
+
+siginfo_t* pending_of_timer(const Thread* t, int signal, int timer) {
+    return queued_of_timer(t->pending, signal, timer);
 }
 
 void signals_await(Mask wanted) {

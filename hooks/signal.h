@@ -36,8 +36,13 @@ class MaskDuringCall {
     bool changed_ = false;
 };
 
-// pthread_kill(3) for a green thread: 0 or an error number.
+// pthread_kill(3) for a green thread, and a signal with all that is said about it: 0 or an error
+// number.
 int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});
+int signal_thread(Thread* thread, const siginfo_t& info);
+
+// What a thread was sent by one of its timers and has not taken yet; null: nothing.
+siginfo_t* pending_of_timer(const Thread* thread, int signal, int timer);
 
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.

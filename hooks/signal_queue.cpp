@@ -86,6 +86,14 @@ bool dequeue_signal(QueuedSignal** queue, Mask allowed, siginfo_t* info) {
     return true;
 }
 
+siginfo_t* queued_of_timer(QueuedSignal* queue, int signal, int timer) {
+    while (queue != nullptr && queue->info.si_signo != signal) queue = queue->next_number;
+    for (; queue != nullptr; queue = queue->younger) {
+        if (queue->info.si_code == SI_TIMER && queue->info.si_timerid == timer) return &queue->info;
+    }
+    return nullptr;
+}
+
 Mask queued_signals(const QueuedSignal* queue) {
     Mask all = 0;
     for (; queue != nullptr; queue = queue->next_number) all |= bit(queue->info.si_signo);

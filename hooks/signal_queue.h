@@ -35,6 +35,9 @@ bool queue_signal(QueuedSignal** queue, const siginfo_t& info);
 // Takes the first one that `allowed` has, if there is one.
 bool dequeue_signal(QueuedSignal** queue, Mask allowed, siginfo_t* info);
 
+// What this timer has sent and is still there, or null.
+siginfo_t* queued_of_timer(QueuedSignal* queue, int signal, int timer);
+
 Mask queued_signals(const QueuedSignal* queue);
 
 }  // namespace green

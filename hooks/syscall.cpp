@@ -18,6 +18,9 @@
 #include "hooks/affinity.h"
 #include "hooks/hooks.h"
 #include "hooks/inline_futex.h"
+#include "hooks/scheduling.h"
+#include "hooks/signal.h"
+#include "hooks/thread.h"
 #include "hooks/uring.h"
 #include "hooks/wait.h"
 
@@ -173,6 +176,95 @@ long futex_wake_op(const FutexArguments& a) {
     return woken;
 }
 
+// Priority inheritance: the word is the id of its owner, which the program itself puts there when
+// it is 0, and takes away when nobody waits. Our ids mean nothing to the kernel; all of this is
+// here, but for the priorities.
+uint32_t own_id() { return static_cast<uint32_t>(self->tid); }
+
+bool replace_word(uint32_t* word, uint32_t from, uint32_t to) {
+    return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+// 0, a negated errno, or 1: it has an owner, who is to wake somebody.
+long take_inheriting(uint32_t* word, bool is_private) {
+    for (;;) {
+        uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+        uint32_t owner_id = seen & FUTEX_TID_MASK, kept = seen & FUTEX_OWNER_DIED;
+        if (owner_id == own_id()) return -EDEADLK;
+        if (owner_id == 0) {
+            if (address_has_waiters(word)) kept |= FUTEX_WAITERS;
+            if (replace_word(word, seen, own_id() | kept)) return 0;
+        } else if ((seen & FUTEX_WAITERS) != 0) {
+            return 1;
+        } else if (is_private && thread_by_tid(static_cast<pid_t>(owner_id)) == nullptr) {
+            return -ESRCH;
+        } else if (replace_word(word, seen, seen | FUTEX_WAITERS)) {
+            return 1;
+        }
+    }
+}
+
+long lock_inheriting(uint32_t* word, bool is_private, sys::Deadline deadline) {
+    for (bool overtaken = false;; overtaken = true) {
+        long r = take_inheriting(word, is_private);
+        if (r <= 0) return r;
+        Wake why = wait_object(word, !is_private, deadline, 0, overtaken);
+        if (why == Wake::interrupted) handle_interruption();
+        if (why == Wake::timed_out) return -ETIMEDOUT;
+    }
+}
+
+long unlock_inheriting(const FutexArguments& a) {
+    uint32_t seen = __atomic_load_n(a.word, __ATOMIC_SEQ_CST);
+    if ((seen & FUTEX_TID_MASK) != own_id()) return -EPERM;
+    __atomic_store_n(a.word, 0, __ATOMIC_SEQ_CST);
+    wake_address(a.word, 1);
+    return 0;
+}
+
+sys::Deadline lock_deadline(const FutexArguments& a, int command) {
+    bool by_real_time = command == FUTEX_LOCK_PI || (a.operation & FUTEX_CLOCK_REALTIME) != 0;
+    return deadline_at(by_real_time ? CLOCK_REALTIME : CLOCK_MONOTONIC, a.timeout);
+}
+
+// A condition variable whose mutex is such a word: the woken ones wait for that.
+long wait_and_lock_inheriting(FutexArguments a) {
+    if (a.word == a.word2) return -EINVAL;
+    a.value3 = FUTEX_BITSET_MATCH_ANY;
+    long r = futex_wait(a, FUTEX_WAIT_BITSET);
+    bool is_private = (a.operation & FUTEX_PRIVATE_FLAG) != 0;
+    return r != 0 ? r : lock_inheriting(a.word2, is_private, sys::never);
+}
+
+long wake_to_inherit(const FutexArguments& a) {
+    if (a.value != 1 || a.word == a.word2) return -EINVAL;
+    if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value3) return -EAGAIN;
+    auto most = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(a.timeout));
+    return wake_address(a.word, most == UINT32_MAX ? most : most + 1);
+}
+
+long futex_with_inheritance(const FutexArguments& a, int command) {
+    bool is_private = (a.operation & FUTEX_PRIVATE_FLAG) != 0;
+    switch (command) {
+        case FUTEX_LOCK_PI:
+        case FUTEX_LOCK_PI2:
+            if (a.timeout != nullptr && !valid(a.timeout)) return -EINVAL;
+            return lock_inheriting(a.word, is_private, lock_deadline(a, command));
+        case FUTEX_TRYLOCK_PI: {
+            long r = take_inheriting(a.word, is_private);
+            return r == 1 ? -EAGAIN : r;
+        }
+        case FUTEX_UNLOCK_PI:
+            return unlock_inheriting(a);
+        case FUTEX_WAIT_REQUEUE_PI:
+            return wait_and_lock_inheriting(a);
+        case FUTEX_CMP_REQUEUE_PI:
+            return wake_to_inherit(a);
+        default:
+            return -ENOSYS;
+    }
+}
+
 long futex(const FutexArguments& a) {
     if (reinterpret_cast<uintptr_t>(a.word) % sizeof(uint32_t) != 0) return -EINVAL;
     int command = a.operation & FUTEX_CMD_MASK;
@@ -189,11 +281,65 @@ long futex(const FutexArguments& a) {
             return futex_requeue(a, command == FUTEX_CMP_REQUEUE);
         case FUTEX_WAKE_OP:
             return futex_wake_op(a);
-        default:  // priority inheritance: the kernel's own, counted
-            count_native("futex");
-            return sys::invoke(SYS_futex, a.word, a.operation, a.value, a.timeout, a.word2,
-                               a.value3);
+        default:
+            return futex_with_inheritance(a, command);
     }
+}
+
+// futex_waitv(2): several futexes at once (Linux 5.16).
+struct Waited {  // struct futex_waitv
+    uint64_t value, address;
+    uint32_t flags, reserved;
+};
+constexpr uint32_t of_32_bits = 2, private_flag = FUTEX_PRIVATE_FLAG;
+constexpr unsigned most_waited = 128;
+
+bool sound(const Waited& w) {
+    bool known = (w.flags & ~private_flag) == of_32_bits && w.reserved == 0;
+    return known && w.value <= UINT32_MAX && w.address % sizeof(uint32_t) == 0;
+}
+
+uint32_t* word_of(const Waited& w) { return reinterpret_cast<uint32_t*>(w.address); }
+
+bool changed(const Waited& w) { return __atomic_load_n(word_of(w), __ATOMIC_SEQ_CST) != w.value; }
+
+// As with one futex, those that are not marked private are looked at again and again.
+long futex_wait_several(const Waited* list, unsigned count, sys::Deadline deadline) {
+    constexpr uint64_t step = 2 * sys::millisecond;
+    bool all_private = true;
+    for (unsigned i = 0; i < count; ++i) {
+        if (changed(list[i])) return -EAGAIN;
+        if ((list[i].flags & private_flag) == 0) all_private = false;
+    }
+    AddressWait waits[most_waited];
+    for (;;) {
+        for (unsigned i = 0; i < count; ++i) waits[i].address = word_of(list[i]);
+        unsigned woken = count;
+        auto wait = [&](sys::Deadline until) {
+            return wait_addresses(waits, count, until, &woken);
+        };
+        Wake why = all_private ? wait(deadline) : wait_a_slice(step, deadline, wait);
+        if (woken < count) return waited(static_cast<long>(woken));
+        if (why == Wake::timed_out) return -ETIMEDOUT;
+        bool interrupted = why == Wake::interrupted;
+        if (interrupted && interruption_ends_call(deadline == sys::never)) return -EINTR;
+        for (unsigned i = 0; i < count; ++i) {
+            if (changed(list[i])) return interrupted ? -EAGAIN : static_cast<long>(i);
+        }
+    }
+}
+
+long green_futex_waitv(const long* a) {
+    auto* list = word_as<const Waited*>(a[0]);
+    auto count = static_cast<unsigned long>(a[1]);
+    auto* time = word_as<const timespec*>(a[3]);
+    auto clock = static_cast<clockid_t>(a[4]);
+    if (a[2] != 0 || list == nullptr || count == 0 || count > most_waited) return -EINVAL;
+    if (time != nullptr && (bad_clock(clock) || !valid(time))) return -EINVAL;
+    for (unsigned long i = 0; i < count; ++i) {
+        if (!sound(list[i])) return -EINVAL;
+    }
+    return futex_wait_several(list, static_cast<unsigned>(count), deadline_at(clock, time));
 }
 
 }  // namespace
@@ -218,6 +364,22 @@ long call_with(Result (*hook)(Parameters...), const long* a, std::index_sequence
 template <class Result, class... Parameters>
 long call_with(Result (*hook)(Parameters...), const long* a) {
     return call_with(hook, a, std::index_sequence_for<Parameters...>());
+}
+
+// The kernel's structure is not libc's.
+long green_rt_sigaction(int signal, const sys::SignalAction* act, sys::SignalAction* old) {
+    struct sigaction wanted = {}, was = {};
+    if (act != nullptr) {
+        wanted.sa_handler = act->handler;
+        wanted.sa_flags = static_cast<int>(act->flags);
+        memcpy(&wanted.sa_mask, &act->mask, sizeof act->mask);
+    }
+    int r = hook_sigaction(signal, act == nullptr ? nullptr : &wanted, &was);
+    if (r == 0 && old != nullptr) {
+        *old = {was.sa_handler, static_cast<unsigned>(was.sa_flags), was.sa_restorer, 0};
+        memcpy(&old->mask, &was.sa_mask, sizeof old->mask);
+    }
+    return r;
 }
 
 // A system call by number that has a hook of its own. False: it has none.
@@ -249,9 +411,15 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(sched_yield)
         GREEN_NUMBER(sched_setaffinity)
         GREEN_NUMBER(getcpu)
+        GREEN_NUMBER(sched_setscheduler)
+        GREEN_NUMBER(sched_getscheduler)
+        GREEN_NUMBER(sched_setparam)
+        GREEN_NUMBER(sched_getparam)
         GREEN_NUMBER(gettid)
         GREEN_NUMBER(wait4)
         GREEN_NUMBER(tgkill)
+        GREEN_NUMBER(kill)
+        GREEN_NUMBER(sigaltstack)
         GREEN_NUMBER(flock)
         GREEN_NUMBER(fsync)
         GREEN_NUMBER(fdatasync)
@@ -300,6 +468,23 @@ bool by_hook(long number, const long* a, long* r) {
             *r = result(affinity_of(word_as<pid_t>(a[0]), word_as<size_t>(a[1]),
                                     word_as<cpu_set_t*>(a[2])));
             return true;
+        case SYS_sched_setattr:  // glib's thread pools
+            *r = result(green_sched_setattr(word_as<pid_t>(a[0]), word_as<const void*>(a[1]),
+                                            word_as<unsigned>(a[2])));
+            return true;
+        case SYS_sched_getattr:
+            *r = result(green_sched_getattr(word_as<pid_t>(a[0]), word_as<void*>(a[1]),
+                                            word_as<unsigned>(a[2]), word_as<unsigned>(a[3])));
+            return true;
+        case SYS_setpriority:
+            *r = result(
+                green_setpriority(word_as<int>(a[0]), word_as<id_t>(a[1]), word_as<int>(a[2])));
+            return true;
+        case SYS_getpriority:  // what libc's function makes of it is another number
+            *r = result(green_getpriority(word_as<int>(a[0]), word_as<id_t>(a[1])));
+            return true;
+        case SYS_exit:
+            exit_thread_bare(word_as<int>(a[0]));
         case SYS_signalfd4:  // between whose mask and flags is the mask's size
             *r = hook_signalfd(word_as<int>(a[0]), word_as<const sigset_t*>(a[1]),
                                word_as<int>(a[3]));
@@ -315,6 +500,39 @@ bool by_hook(long number, const long* a, long* r) {
             *r = result(-error);
             return true;
         }
+        case SYS_rt_sigaction:
+            if (word_as<size_t>(a[3]) != sizeof(uint64_t)) return false;
+            *r = green_rt_sigaction(word_as<int>(a[0]), word_as<const sys::SignalAction*>(a[1]),
+                                    word_as<sys::SignalAction*>(a[2]));
+            return true;
+        case SYS_rt_sigpending: {
+            sigset_t set;
+            size_t size = word_as<size_t>(a[1]);
+            if (size > sizeof(uint64_t)) return false;
+            *r = hook_sigpending(&set);
+            memcpy(word_as<void*>(a[0]), &set, size);
+            return true;
+        }
+        case SYS_rt_tgsigqueueinfo: {
+            Thread* t = thread_by_tid(word_as<pid_t>(a[1]));
+            if (t == nullptr || a[0] != sys::invoke(SYS_getpid)) return false;
+            siginfo_t info = *word_as<const siginfo_t*>(a[3]);
+            info.si_signo = word_as<int>(a[2]);
+            *r = result(-signal_thread(t, info));
+            return true;
+        }
+        case SYS_timer_create: {  // a timer for one thread signals the process
+            auto* event = word_as<const sigevent*>(a[1]);
+            if (event == nullptr || event->sigev_notify != SIGEV_THREAD_ID) return false;
+            sigevent copy = *event;
+            long named = to_kernel_tid(copy._sigev_un._tid);
+            copy._sigev_un._tid = static_cast<pid_t>(named == 0 ? sys::invoke(SYS_gettid) : named);
+            *r = result(sys::invoke(SYS_timer_create, a[0], &copy, a[2]));
+            return true;
+        }
+        case SYS_prctl:
+            *r = hook_prctl(word_as<int>(a[0]), a[1], a[2], a[3], a[4]);
+            return true;
         case SYS_rt_sigsuspend:
             *r = call_with(hook_sigsuspend, a);
             return true;
@@ -340,6 +558,11 @@ bool by_hook(long number, const long* a, long* r) {
         case SYS_futex:
             *r = result(green_futex(a));
             return true;
+#if defined(SYS_futex_waitv)
+        case SYS_futex_waitv:
+            *r = result(green_futex_waitv(a));
+            return true;
+#endif
         case SYS_io_uring_enter:
             *r = result(green_uring_enter(a));
             return true;
@@ -357,21 +580,13 @@ bool by_hook(long number, const long* a, long* r) {
 // Calls by number that name a thread and have no hook, or a hook that does nothing else.
 void to_kernel_tids(long number, long* a) {
     switch (number) {
-        case SYS_sched_setattr:  // glib's thread pools
-        case SYS_sched_getattr:
         case SYS_sched_setaffinity:
         case SYS_sched_getaffinity:
-        case SYS_sched_setscheduler:
-        case SYS_sched_getscheduler:
-        case SYS_sched_setparam:
-        case SYS_sched_getparam:
         case SYS_sched_rr_get_interval:
         case SYS_prlimit64:
         case SYS_get_robust_list:
             a[0] = to_kernel_tid(a[0]);
             break;
-        case SYS_setpriority:
-        case SYS_getpriority:
         case SYS_ioprio_set:
         case SYS_ioprio_get:
             a[1] = to_kernel_tid(a[1]);
@@ -428,12 +643,13 @@ HOOK(long, syscall, (long number, ...), interposed) {
     for (long& value : a) value = va_arg(list, long);
     va_end(list);
     long r;
-    {
+    {  // who waits in an std::atomic or a semaphore of C++ cannot be unwound
         NotCancelled scope(but_asynchronously);
         if (self != nullptr && by_hook(number, a, &r)) return r;
     }
     if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);
     if (self != nullptr) to_kernel_tids(number, a);
+    if (number == SYS_ptrace) note_ptrace(a[0]);
     r = renewing_by_number(number, sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
     if (r >= 0 && forks(number, a)) {
         fd_forked();

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <threads.h>
+#include <unistd.h>
 
 #include "hooks/accept_modes.h"
 #include "hooks/accept_shape.h"
@@ -24,6 +25,7 @@
 #include "hooks/inline_futex.h"
 #include "hooks/pool.h"
 #include "hooks/preempt.h"
+#include "hooks/scheduling.h"
 #include "hooks/signal.h"
 #include "hooks/wait.h"
 
@@ -45,9 +47,6 @@ ORIGINAL(int, pthread_getattr_np, (pthread_t, pthread_attr_t*), nullptr)
 ORIGINAL(int, pthread_setattr_default_np, (const pthread_attr_t*), nullptr)
 ORIGINAL(int, pthread_setname_np, (pthread_t, const char*), nullptr)
 ORIGINAL(int, pthread_getname_np, (pthread_t, char*, size_t), nullptr)
-ORIGINAL(int, pthread_setschedparam, (pthread_t, int, const sched_param*), nullptr)
-ORIGINAL(int, pthread_getschedparam, (pthread_t, int*, sched_param*), nullptr)
-ORIGINAL(int, pthread_setschedprio, (pthread_t, int), nullptr)
 ORIGINAL(int, pthread_getcpuclockid, (pthread_t, clockid_t*), nullptr)
 ORIGINAL(int, thrd_create, (thrd_t*, thrd_start_t, void*), nullptr)
 
@@ -60,13 +59,19 @@ bool defaults_asked = false, defaults_set_by_program = false;
 Thread* to_thread(pthread_t t) { return thread_of(reinterpret_cast<void*>(t)); }
 pthread_t to_pthread(Thread* t) { return reinterpret_cast<pthread_t>(t->block); }
 
-// A green thread other than the program's first one, whose identity is also the kernel's.
-bool is_made_by_us(Thread* t) {
-    return t != nullptr && t->slot.base != nullptr && t->slice == nullptr;
-}
+// A thread that left by the system call itself is one that libc still counts: the last one then
+// does not end the process by exit(3).
+bool left_bare = false;
 
 void leave_process_if_last() {
-    if (threads_alive() == owner && owner->next_alive == nullptr) exit(0);
+    if (threads_alive() != owner || owner->next_alive != nullptr) return;
+    if (!left_bare) exit(0);
+    _exit(0);
+}
+
+void thread_no_longer_counts(Thread* t) {
+    pool_leave(t);
+    signals_thread_ends(t);
 }
 
 // What every thread does after its routine, whichever way it left it.
@@ -77,8 +82,7 @@ void end_of_thread(Thread* t) {
         thread_block_release_robust([](void* mutex) { wake_address(mutex); });
     }
     leave_process_if_last();
-    pool_leave(t);
-    signals_thread_ends(t);
+    thread_no_longer_counts(t);
 }
 
 void run_routine(Thread* t) {
@@ -117,37 +121,14 @@ ThreadOptions options_of(const pthread_attr_t* attr) {
     return options;
 }
 
-// The first thread's scheduling is the kernel's; those it makes inherit what is remembered of it.
-void remember_scheduling(Thread* first) {
-    sched_param p = {};
-    long policy = sys::invoke(SYS_sched_getscheduler, 0);
-    bool inherited = policy >= 0 && (policy & SCHED_RESET_ON_FORK) == 0;
-    if (inherited) sys::invoke(SYS_sched_getparam, 0, &p);
-    first->policy = inherited ? static_cast<int>(policy) : SCHED_OTHER;
-    first->priority = p.sched_priority;
-}
-
-bool valid_priority(int policy, int priority) {
-    int lowest = sched_get_priority_min(policy), highest = sched_get_priority_max(policy);
-    return lowest >= 0 && priority >= lowest && priority <= highest;
-}
-
 // 0 or an error number.
 int apply(const pthread_attr_t* attr, Thread* t) {
     if (attr == nullptr && defaults_set_by_program) attr = &default_attributes;
     if (attr == nullptr) return 0;
-    int detached = PTHREAD_CREATE_JOINABLE, inherit = PTHREAD_INHERIT_SCHED;
+    int detached = PTHREAD_CREATE_JOINABLE;
     pthread_attr_getdetachstate(attr, &detached);
     t->detached = detached == PTHREAD_CREATE_DETACHED;
-    pthread_attr_getinheritsched(attr, &inherit);
-    if (inherit == PTHREAD_EXPLICIT_SCHED) {
-        sched_param p = {};
-        pthread_attr_getschedpolicy(attr, &t->policy);
-        pthread_attr_getschedparam(attr, &p);
-        t->priority = p.sched_priority;
-        t->explicit_scheduling = true;
-        if (!valid_priority(t->policy, t->priority)) return EINVAL;
-    }
+    if (int error = scheduling_from_attributes(t, attr)) return error;
     sigset_t mask;
     if (pthread_attr_getsigmask_np(attr, &mask) == 0) memcpy(&t->blocked, &mask, sizeof t->blocked);
     return affinity_from_attributes(t, attr);
@@ -164,8 +145,7 @@ int green_create(pthread_t* made, const pthread_attr_t* attr, void* (*routine)(v
     if (t == nullptr) return EAGAIN;
     t->routine = routine;
     t->argument = argument;
-    t->policy = self->policy;
-    t->priority = self->priority;
+    scheduling_inherited(t);
     t->blocked = self->blocked;
     t->cpus = self->cpus;
     // The first thread's name is the kernel's, remembered here until somebody changes it.
@@ -258,7 +238,15 @@ extern "C" __attribute__((visibility("hidden"), used)) void green_main_left_body
 
 namespace green {
 
-void scheduling_activate() { remember_scheduling(self); }
+void exit_thread_bare(int status) {
+    Thread* t = owner;
+    t->exiting = true;
+    thread_block_release_robust([](void* mutex) { wake_address(mutex); });
+    if (threads_alive() == t && t->next_alive == nullptr) _exit(status);
+    left_bare = true;
+    thread_no_longer_counts(t);
+    thread_finish();
+}
 
 void exit_thread(void* value) {
     Thread* me = owner;
@@ -396,39 +384,6 @@ HOOK(int, prctl, (int option, ...), redirected) {
     long r = sys::invoke(SYS_prctl, option, a[0], a[1], a[2], a[3]);
     if (option == PR_SET_SECCOMP && r == 0) sandboxed = true;
     return static_cast<int>(result(r));
-}
-
-HOOK(int, pthread_setschedparam, (pthread_t which, int policy, const sched_param* p), interposed) {
-    Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) {
-        int error = original_pthread_setschedparam()(which, policy, p);
-        if (error == 0 && t != nullptr) remember_scheduling(t);
-        return error;
-    }
-    if (!valid_priority(policy, p->sched_priority)) return EINVAL;
-    t->policy = policy;
-    t->priority = p->sched_priority;
-    return 0;
-}
-
-HOOK(int, pthread_getschedparam, (pthread_t which, int* policy, sched_param* p), interposed) {
-    Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) return original_pthread_getschedparam()(which, policy, p);
-    *policy = t->policy;
-    p->sched_priority = t->priority;
-    return 0;
-}
-
-HOOK(int, pthread_setschedprio, (pthread_t which, int priority), interposed) {
-    Thread* t = owner == nullptr ? nullptr : to_thread(which);
-    if (!is_made_by_us(t)) {
-        int error = original_pthread_setschedprio()(which, priority);
-        if (error == 0 && t != nullptr) remember_scheduling(t);
-        return error;
-    }
-    if (!valid_priority(t->policy, priority)) return EINVAL;
-    t->priority = priority;
-    return 0;
 }
 
 HOOK(int, pthread_getcpuclockid, (pthread_t which, clockid_t* clock), interposed) {

@@ -8,7 +8,7 @@ namespace green {
 // Ends the calling green thread as pthread_exit(3) does: unwinds its stack, never returns.
 [[noreturn]] void exit_thread(void* value);
 
-// The first thread has become a green one: what it was scheduled by, others inherit.
-void scheduling_activate();
+// Ends it as exit(2) does, by number: at once, with no handler or destructor.
+[[noreturn]] void exit_thread_bare(int status);
 
 }  // namespace green

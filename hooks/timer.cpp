@@ -44,14 +44,31 @@ struct ThreadTimer {
     pthread_attr_t attributes;
     int signal;    // for SIGEV_THREAD_ID
     pid_t target;  // 0: run the function
+    int id;        // what the signal says
     ThreadTimer* next;
 };
 ThreadTimer* timers_of_process = nullptr;
+int timers_made = 0;
 
 ThreadTimer* find(timer_t id) {
     ThreadTimer* t = timers_of_process;
     while (t != nullptr && t != id) t = t->next;
     return t;
+}
+
+// A timer's signal is pending once; expiries meanwhile count as its overrun.
+void signal_expiries(ThreadTimer* timer, Thread* t, int expiries) {
+    siginfo_t info = {}, *pending = pending_of_timer(t, timer->signal, timer->id);
+    if (pending != nullptr) {
+        timer->overrun = pending->si_overrun += expiries;
+        return;
+    }
+    info.si_signo = timer->signal;
+    info.si_code = SI_TIMER;
+    info.si_timerid = timer->id;
+    info.si_overrun = expiries - 1;
+    info.si_value = timer->value;
+    signal_thread(t, info);
 }
 
 struct Expiry {
@@ -97,7 +114,7 @@ void* serve(void* argument) {
         timer->overrun = static_cast<int>(expiries - 1);
         if (timer->target != 0) {
             Thread* t = thread_by_tid(timer->target);
-            if (t != nullptr) signal_thread(t, timer->signal, SI_TIMER, timer->value);
+            if (t != nullptr) signal_expiries(timer, t, static_cast<int>(expiries));
             continue;
         }
         auto* expiry = static_cast<Expiry*>(malloc(sizeof(Expiry)));
@@ -166,6 +183,7 @@ long make_timer(clockid_t clock, const sigevent& event, timer_t* id) {
         timer->function = event.sigev_notify_function;
         timer->value = event.sigev_value;
         timer->signal = event.sigev_signo;
+        timer->id = ++timers_made;
         if (event.sigev_notify == SIGEV_THREAD_ID) timer->target = event._sigev_un._tid;
     }
     const pthread_attr_t* given =

@@ -170,6 +170,26 @@ Wake wait_address(const void* address, sys::Deadline deadline, uint32_t tag, boo
     return why;
 }
 
+Wake wait_addresses(AddressWait* waits, unsigned count, sys::Deadline deadline, unsigned* woken) {
+    Thread* me = self;
+    *woken = count;
+    for (AddressWait* w = waits; w != waits + count; ++w) {
+        w->thread = me;
+        w->tag = UINT32_MAX;
+        if (++address_waiters > size_t{1} << table_bits) grow();
+        link_last(bucket_of(w->address), w);
+    }
+    Wake why = park_here(me, Park::address, deadline);
+    for (unsigned i = 0; i < count; ++i) {
+        if (waits[i].address != nullptr) {
+            unlink(&waits[i]);
+        } else {
+            *woken = i;
+        }
+    }
+    return why;
+}
+
 unsigned wake_address_tagged(const void* address, unsigned count, uint32_t mask) {
     return take(address, count, mask, [](AddressWait* w) {
         Thread* t = w->thread;

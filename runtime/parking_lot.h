@@ -16,6 +16,10 @@ namespace green {
 Wake wait_address(const void* address, sys::Deadline deadline = sys::never, uint32_t tag = 0,
                   bool first = false);
 
+// Parks the caller on several addresses (futex_waitv(2)), which `waits` name. `*woken`: at which of
+// them it was woken, or `count`.
+Wake wait_addresses(AddressWait* waits, unsigned count, sys::Deadline deadline, unsigned* woken);
+
 // How many threads wait on any address.
 extern size_t address_waiters;
 

@@ -89,13 +89,18 @@ void thread_adopt_caller() {
     owner = &first_thread;
 }
 
+static Thread* kernels_first = nullptr;
+
 Thread* thread_first() {
     if (owner == nullptr) {
         thread_adopt_caller();
         link_alive(&first_thread);
     }
+    kernels_first = owner;
     return owner;
 }
+
+Thread* thread_of_process() { return kernels_first; }
 
 Thread* thread_make(const ThreadOptions& options, void (*entry)(Thread*)) {
     StackSlot slot;

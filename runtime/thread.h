@@ -100,10 +100,10 @@ struct alignas(64) Thread {
     Thread* joiner = nullptr;
     bool detached = false;
     bool exiting = false;
-    bool leaving = false;  // it has been cancelled, or called pthread_exit(3)
+    bool leaving = false;    // it has been cancelled, or called pthread_exit(3)
     bool explicit_scheduling = false;
-    int policy = 0, priority = 0;
-    const cpu_set_t* cpus = nullptr;  // hooks/affinity.cpp
+    int policy = 0, priority = 0, nice = 0;  // hooks/scheduling.cpp
+    const cpu_set_t* cpus = nullptr;         // hooks/affinity.cpp
 
     // Signals (hooks/signal.cpp).
     uint64_t blocked = 0;            // its mask, as the kernel counts signals: bit 0 is signal 1
@@ -167,7 +167,11 @@ void thread_adopt_caller();
 // In the child after fork(2): every thread but the caller is gone.
 void threads_abandon_others();
 
-// The Thread of the program's first thread, or of the one that called fork in this process.
+// The Thread of the program's first thread, or of the one that called fork in this process: of the
+// caller, who becomes the first green thread.
 Thread* thread_first();
+
+// The one that did: whose id and block are those that the kernel knows.
+Thread* thread_of_process();
 
 }  // namespace green

@@ -18,6 +18,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <linux/futex.h>
 #include <locale.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -433,24 +434,56 @@ void thread_block_run_destructors() {
     end_look_ups();
 }
 
+namespace {
+
+// A link of a robust list: the address of the next one, before it that of the previous one. Bit 0
+// marks a priority-inheritance mutex.
+void** link_at(void* link) {
+    return reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(link) & ~uintptr_t{1});
+}
+
+void unlink_robust(void** node) {
+    auto** before = static_cast<void**>(node[-1]);
+    *before = *node;
+    link_at(*node)[-1] = before;
+}
+
+}  // namespace
+
 void thread_block_release_robust(void (*released)(void* mutex)) {
     void* me = __builtin_thread_pointer();
-    auto& head = field<RobustHead>(me, static_cast<ptrdiff_t>(layout.robust));
+    void* const blocks[] = {me, thread_of_process()->block};
     auto tid = static_cast<uint32_t>(field<pid_t>(me, static_cast<ptrdiff_t>(layout.tid)));
     constexpr uint32_t owner_died = 0x40000000, waiters = 0x80000000, tid_mask = 0x3fffffff;
-    void* node = head.list;
-    while (node != &head) {
-        // Bit 0 of a link marks a priority-inheritance mutex.
-        auto* here = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(node) & ~uintptr_t{1});
-        if (here == reinterpret_cast<void**>(&head)) break;
-        node = *here;
-        auto* lock = reinterpret_cast<uint32_t*>(reinterpret_cast<char*>(here) + head.futex_offset);
-        if ((*lock & tid_mask) == tid) {
+    constexpr int owner_at = 2;  // pthread_mutex_t: the lock, a count, the owner
+    for (void* block : blocks) {
+        auto& head = field<RobustHead>(block, static_cast<ptrdiff_t>(layout.robust));
+        for (void** node = link_at(head.list); node != reinterpret_cast<void**>(&head);) {
+            void** here = node;
+            node = link_at(*here);
+            auto* lock =
+                reinterpret_cast<uint32_t*>(reinterpret_cast<char*>(here) + head.futex_offset);
+            bool mine = block == me ? (*lock & tid_mask) == tid : lock[owner_at] == tid;
+            if (!mine) continue;
+            if (block != me) unlink_robust(here);
+            bool awaited = (*lock & waiters) != 0;
             *lock = (*lock & waiters) | owner_died;
             released(lock);
+            if (awaited) sys::invoke(SYS_futex, lock, FUTEX_WAKE, 1);
         }
+        if (block == me) head.list = &head;
     }
-    head.list = &head;
+}
+
+void thread_block_robust_to_first(void* link) {
+    auto** node = static_cast<void**>(link);
+    auto& head =
+        field<RobustHead>(thread_of_process()->block, static_cast<ptrdiff_t>(layout.robust));
+    unlink_robust(node);
+    node[0] = head.list;
+    node[-1] = &head;
+    link_at(head.list)[-1] = node;
+    head.list = node;
 }
 
 pid_t* thread_block_tid(void* block) {

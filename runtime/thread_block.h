@@ -71,6 +71,10 @@ bool thread_block_disable_cancel(void* block, bool disabled);
 void thread_block_run_destructors();
 void thread_block_release_robust(void (*released)(void* mutex));
 
+// Moves a robust mutex that the caller has just locked, by its list node, to the list of the
+// process's first thread: the one that the kernel looks through when the process dies.
+void thread_block_robust_to_first(void* node);
+
 // The main thread's pthread_exit ends in libc's start-up code, which would end the only kernel
 // thread. This makes it continue in `landing` (which must not return) with the stack unwound.
 // Called on the main thread. False if the start-up frame was not found.

@@ -103,6 +103,43 @@ static void across_processes(int by_thread) {
     SHOW(pthread_mutex_unlock(mutex));
 }
 
+static void* lock_and_stay(void* arg) {
+    SHOW(pthread_mutex_lock(mutex));
+    SHOW(pthread_mutex_trylock(mutex));
+    fflush(stdout);
+    sem_post(step);
+    nap(100000);
+    return arg;
+}
+
+static void* try_and_end(void* arg) {
+    SHOW(pthread_mutex_trylock(mutex));
+    SHOW(pthread_mutex_unlock(mutex));
+    fflush(stdout);
+    return arg;
+}
+
+/* The owner is a thread that lives when its process ends: killed, by itself, by an exec. */
+static void with_its_process(int way) {
+    make(PTHREAD_PROCESS_SHARED);
+    sem_init(step, 1, 0);
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        spawn(lock_and_stay, NULL);
+        while (sem_wait(step) != 0) CHECK(errno == EINTR);
+        finish(spawn(try_and_end, NULL));
+        if (way == 0) kill(getpid(), SIGKILL);
+        if (way == 1) _exit(1);
+        execl("/bin/sh", "sh", "-c", "exit 2", NULL);
+    }
+    printf("%d\n", child_status(child));
+    SHOW(pthread_mutex_lock(mutex));
+    SHOW(pthread_mutex_consistent(mutex));
+    SHOW(pthread_mutex_unlock(mutex));
+}
+
 int main(void) {
     char* memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
@@ -114,5 +151,7 @@ int main(void) {
     across_processes(0);
     puts("--- a thread of a child process");
     across_processes(1);
+    puts("--- a thread that dies with its process");
+    for (int way = 0; way < 3; way++) with_its_process(way);
     return 0;
 }
