@@ -30,6 +30,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "hooks/accept_check.h"
 #include "hooks/activate.h"
 #include "hooks/fs_trap.h"
@@ -284,6 +286,7 @@ void run_handler(void* argument) {
     auto* call = static_cast<HandlerCall*>(argument);
     Thread* me = self;
     int saved = errno;
+    bool uncancelled = std::exchange(me->uncancelled, false);
     ucontext_t* context = call->context;
     auto goes_on = interrupted_pc(context);
     Mask after = me->mask_after != nullptr ? *me->mask_after : me->blocked;
@@ -304,6 +307,7 @@ void run_handler(void* argument) {
     set_mask(me, to_mask(&context->uc_sigmask));
     // What else is due waits for the next call, not for our next instruction.
     if (interrupted_pc(context) != goes_on) me->interrupt_next_park = true;
+    me->uncancelled = uncancelled;
     errno = saved;
 }
 

@@ -126,7 +126,7 @@ HOOK(ssize_t, vmsplice, (int fd, const iovec* v, size_t count, unsigned flags), 
 // socket into a pipe it is a splice. It is no cancellation point.
 HOOK(ssize_t, sendfile, (int to, int from, off_t* offset, size_t count), redirected) {
     if (self == nullptr) return result(sys::invoke(SYS_sendfile, to, from, offset, count));
-    NotCancelled scope(but_asynchronously);
+    NotCancelled scope;
     bool numbered = fd_state(from) != nullptr && fd_state(to) != nullptr;
     if (offset == nullptr && numbered && waits_with_lock(type_of(from)) && type_of(to) == S_IFIFO)
         return result(splice_into_pipe({from, nullptr, to, nullptr, 0}, count));

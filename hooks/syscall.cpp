@@ -644,7 +644,7 @@ HOOK(long, syscall, (long number, ...), interposed) {
     va_end(list);
     long r;
     {  // who waits in an std::atomic or a semaphore of C++ cannot be unwound
-        NotCancelled scope(but_asynchronously);
+        NotCancelled scope;
         if (self != nullptr && by_hook(number, a, &r)) return r;
     }
     if (number == SYS_futex && self == nullptr && scheduler_active) outsider_futex(a);

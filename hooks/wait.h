@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <sys/single_threaded.h>
 
+#include <utility>
+
 #include "hooks/hook.h"
 #include "hooks/preempt.h"
 #include "hooks/signal.h"
@@ -69,21 +71,15 @@ inline bool bad_clock(clockid_t clock) {
     return clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC;
 }
 
-// A call in it is no cancellation point. An asynchronous cancellation, which needs none, may be let
-// through.
-constexpr bool but_asynchronously = true;
+// A call in it is no cancellation point, but in a handler that runs meanwhile. An asynchronous
+// cancellation needs none.
 class NotCancelled {
   public:
-    explicit NotCancelled(bool let_asynchronous = false) : me_(self) {
-        if (me_ == nullptr) return;
-        if (let_asynchronous && thread_block_cancel_asynchronous(me_->block)) {
-            me_ = nullptr;
-        } else {
-            before_ = thread_block_disable_cancel(me_->block, true);
-        }
+    NotCancelled() : me_(self) {
+        if (me_ != nullptr) before_ = std::exchange(me_->uncancelled, true);
     }
     ~NotCancelled() {
-        if (me_ != nullptr) thread_block_disable_cancel(me_->block, before_);
+        if (me_ != nullptr) me_->uncancelled = before_;
     }
     NotCancelled(const NotCancelled&) = delete;
     NotCancelled& operator=(const NotCancelled&) = delete;

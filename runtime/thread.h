@@ -100,7 +100,8 @@ struct alignas(64) Thread {
     Thread* joiner = nullptr;
     bool detached = false;
     bool exiting = false;
-    bool leaving = false;    // it has been cancelled, or called pthread_exit(3)
+    bool leaving = false;      // it has been cancelled, or called pthread_exit(3)
+    bool uncancelled = false;  // in a call that is no cancellation point
     bool explicit_scheduling = false;
     int policy = 0, priority = 0, nice = 0;  // hooks/scheduling.cpp
     const cpu_set_t* cpus = nullptr;         // hooks/affinity.cpp

@@ -399,13 +399,6 @@ bool thread_block_cancel_asynchronous(void* block) {
     return (*thread_block_cancel_word(block) & 2) != 0;
 }
 
-bool thread_block_disable_cancel(void* block, bool disabled) {
-    int& word = *thread_block_cancel_word(block);
-    bool before = (word & 1) != 0;
-    word = disabled ? word | 1 : word & ~1;
-    return before;
-}
-
 void thread_block_run_destructors() {
     layout.call_tls_dtors();
     auto levels =

@@ -62,8 +62,6 @@ void thread_block_note_look_up(void* resolver_context);
 int* thread_block_cancel_word(void* block);
 bool thread_block_cancel_disabled(void* block);
 bool thread_block_cancel_asynchronous(void* block);
-// Disables it or not; returns whether it was.
-bool thread_block_disable_cancel(void* block, bool disabled);
 
 // The last things a thread does: its C++ thread_local destructors and those of
 // pthread_key_create(3), what its look-ups keep; then robust mutexes that it still holds get their
