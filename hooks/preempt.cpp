@@ -192,7 +192,10 @@ void on_tick(int signal, siginfo_t* info, void* context) {
         return end_accept(static_cast<ucontext_t*>(context));
     Thread* me = self;
     bool may_switch = me != nullptr && me->slice == nullptr;  // a flow switches only where it waits
-    if (may_switch && !leave_fault_stack(on_tick, signal, info, context)) {
+    // Elsewhere it does not switch, and `self` may be another thread than the one whose stack it
+    // is.
+    bool here = may_switch && in_program_code(interrupted_pc(context));
+    if (here && !leave_fault_stack(on_tick, signal, info, context)) {
         preempt_due = true;
         may_switch = false;
     }

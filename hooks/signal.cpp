@@ -372,12 +372,14 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 // The handler the kernel knows. All signals are blocked while it runs.
 void on_signal(int signal, siginfo_t* info, void* context) {
-    begin_on_signal_stack(on_signal, signal, info, context);
-    if ((faults & bit(signal)) != 0 && info->si_code > 0) return on_fault(signal, info, context);
+    bool fault = (faults & bit(signal)) != 0 && info->si_code > 0;
+    bool in_code = in_program_code(interrupted_pc(context));
+    // In the runtime `self` may be another thread than the one whose stack it is.
+    if (fault || in_code) begin_on_signal_stack(on_signal, signal, info, context);
+    if (fault) return on_fault(signal, info, context);
     bool stays = self != nullptr && on_fault_stack(__builtin_frame_address(0));
     bool here = active && self != nullptr && !stays && (only_guarded & bit(signal)) == 0 &&
-                in_program_code(interrupted_pc(context)) &&
-                (meant_for(signal, info) == self || choose_thread(signal) == self);
+                in_code && (meant_for(signal, info) == self || choose_thread(signal) == self);
     if (owner == nullptr && scheduler_active) {  // it met a kernel thread that is not ours
         long pid = sys::invoke(SYS_getpid);
         long r = sys::invoke(SYS_rt_tgsigqueueinfo, pid, pid, signal, info);
