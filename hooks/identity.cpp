@@ -29,9 +29,10 @@ namespace {
 
 constexpr uid_t keep = static_cast<uid_t>(-1);
 
-// For a call that has changed what is each kernel thread's own, if it has.
+// For a call that has changed what is each kernel thread's own, if it has. A child that borrows our
+// memory until it executes has no part in our helpers.
 long renewing(long r) {
-    if (r >= 0 && scheduler_active) offload_renew();
+    if (r >= 0 && self != nullptr && !in_spawned_child()) offload_renew();
     return r;
 }
 
