@@ -75,6 +75,8 @@ bool ask_for_child(const WhichChild& child, Ask ask) {
             long r = offload(Lasts::endlessly, SYS_waitid, child.type, static_cast<long>(child.id),
                              sys::arg(&found), (child.options & ~__WNOTHREAD) | WNOWAIT);
             interrupted = r == -EINTR;
+            // A sandbox, or an old kernel, without such a wait: looking again must do.
+            traces = r >= 0 || r == -EINTR || r == -ECHILD;
         } else if (fd < 0) {
             nap = std::min(nap, often);
             interrupted = park(Park::sleep, sys::after(nap)) == Wake::interrupted;
