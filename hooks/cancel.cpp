@@ -21,11 +21,9 @@ namespace green {
 
 void cancel_if_pending() {
     Thread* me = self;
+    if (!me->cancel_pending || me->leaving || me->exiting) return;
     if (me->uncancelled && !thread_block_cancel_asynchronous(me->block)) return;
-    if (me->cancel_pending && !me->leaving && !me->exiting &&
-        !thread_block_cancel_disabled(me->block)) {
-        exit_thread(PTHREAD_CANCELED);
-    }
+    if (!thread_block_cancel_disabled(me->block)) exit_thread(PTHREAD_CANCELED);
 }
 
 void cancel_if_asynchronous() {

@@ -29,9 +29,10 @@ namespace {
 
 constexpr uid_t keep = static_cast<uid_t>(-1);
 
-// For a call that has changed what is each kernel thread's own, if it has.
+// For a call that has changed what is each kernel thread's own, if it has. A child that borrows our
+// memory until it executes has no part in our helpers.
 long renewing(long r) {
-    if (r >= 0 && scheduler_active) offload_renew();
+    if (r >= 0 && self != nullptr && !in_spawned_child()) offload_renew();
     return r;
 }
 
@@ -89,13 +90,16 @@ HOOK(int, setgroups, (size_t count, const gid_t* groups), redirected) {
     return set_ids(original_setgroups(), SYS_setgroups, count, groups);
 }
 
-// The caller's alone, and for what it has others do.
+// The caller's alone, and for what it has others do. These two answer with the id before, and are
+// the only way to ask for it.
 HOOK(int, setfsuid, (uid_t id), interposed) {
-    return static_cast<int>(renewing(sys::invoke(SYS_setfsuid, id)));
+    long before = sys::invoke(SYS_setfsuid, id);
+    return static_cast<int>(id == keep ? before : renewing(before));
 }
 
 HOOK(int, setfsgid, (gid_t id), interposed) {
-    return static_cast<int>(renewing(sys::invoke(SYS_setfsgid, id)));
+    long before = sys::invoke(SYS_setfsgid, id);
+    return static_cast<int>(id == keep ? before : renewing(before));
 }
 
 HOOK(int, capset, (cap_user_header_t header, const cap_user_data_t data), interposed) {

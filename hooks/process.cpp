@@ -1,7 +1,7 @@
 // Processes: waiting for children, vfork(2), clone(2), _Fork(3).
 //
 // A wait for a child asks with WNOHANG and then waits on a pidfd, which becomes readable when the
-// child ends, and asks again for a while; who collects the child is still the kernel's own wait.
+// child ends, and asks again now and then; who collects the child is still the kernel's own wait.
 // fork(2) itself needs no hook: pthread_atfork handlers (hooks/activate.cpp) make the child
 // dormant. A vfork child runs in the parent's memory, on its stack, with `self` null until it
 // execs: every hook is the plain call.
@@ -38,8 +38,8 @@ HOOK(int, chroot, (const char* path), interposed) {
 
 namespace {
 
-// Whether this process has traced others. A child may ask to be traced all by itself, soon after
-// its fork; the first stop is found by looking again for a while, and answered by a ptrace(2).
+// Whether this process has traced others. A child may ask to be traced all by itself, as a rule
+// soon after its fork; the first stop is found by looking again, and answered by a ptrace(2).
 bool traces = false;
 
 struct WhichChild {
@@ -63,25 +63,24 @@ WhichChild child_of_wait4(pid_t pid, int options) {
 template <class Ask>
 bool ask_for_child(const WhichChild& child, Ask ask) {
     constexpr uint64_t soon = sys::millisecond / 8, often = 10 * sys::millisecond,
-                       long_enough = 2 * sys::second;
+                       seldom = 2 * sys::second;
     if (ask()) return true;
     bool only_exit = (child.options & (WSTOPPED | WCONTINUED)) == 0;
     OwnFd pidfd(child.type == P_PID && only_exit ? sys::invoke(SYS_pidfd_open, child.id, 0) : -1);
     int fd = pidfd.number();
-    for (uint64_t nap = soon;; nap *= 2) {
+    for (uint64_t nap = soon;; nap = std::min(2 * nap, fd < 0 ? often : seldom)) {
         bool interrupted;
         if (traces) {
             siginfo_t found = {};
             long r = offload(Lasts::endlessly, SYS_waitid, child.type, static_cast<long>(child.id),
                              sys::arg(&found), (child.options & ~__WNOTHREAD) | WNOWAIT);
             interrupted = r == -EINTR;
-        } else if (fd < 0) {
-            nap = std::min(nap, often);
-            interrupted = park(Park::sleep, sys::after(nap)) == Wake::interrupted;
+            // A sandbox, or an old kernel, without such a wait: looking again must do.
+            traces = r >= 0 || r == -EINTR || r == -ECHILD;
         } else {
-            nap = std::min(nap, long_enough);
-            sys::Deadline until = nap == long_enough ? sys::never : sys::after(nap);
-            interrupted = wait_fd(fd, EPOLLIN, until) == Wake::interrupted;
+            sys::Deadline until = sys::after(nap);
+            Wake why = fd < 0 ? park(Park::sleep, until) : wait_fd(fd, EPOLLIN, until);
+            interrupted = why == Wake::interrupted;
         }
         if (interrupted && interruption_ends_call(true)) return false;
         if (ask()) return true;

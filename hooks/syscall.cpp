@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -627,6 +628,13 @@ bool forks(long number, const long* a) {
     }
 }
 
+// Whether a call leaves the caller fewer calls (seccomp(2)).
+bool restricts(long number, const long* a) {
+    return number == SYS_seccomp
+               ? a[0] == SECCOMP_SET_MODE_STRICT || a[0] == SECCOMP_SET_MODE_FILTER
+               : number == SYS_prctl && a[0] == PR_SET_SECCOMP;
+}
+
 bool shares_descriptors(long number, const long* a) {
     uint64_t flags = number == SYS_clone    ? static_cast<uint64_t>(a[0])
                      : number == SYS_clone3 ? *word_as<const uint64_t*>(a[0])
@@ -655,7 +663,7 @@ HOOK(long, syscall, (long number, ...), interposed) {
         fd_forked();
         if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));
     }
-    if (number == SYS_seccomp && r >= 0 && a[0] <= SECCOMP_SET_MODE_FILTER) sandboxed = true;
+    if (r >= 0 && restricts(number, a)) sandboxed = true;
     if (self != nullptr && number == SYS_io_uring_setup && r >= 0) fd_forget(static_cast<int>(r));
     if (signals_arrived) handle_what_came();  // perhaps it was the call that sent it
     return result(r);

@@ -45,7 +45,7 @@ class Text {
 };
 
 // Programs close stderr before the destructors run (coreutils do): a duplicate, made at the start.
-// -1: it was closed then, and by now the number may be a file of the program's.
+// Negative: it was closed then, and by now the number may be a file of the program's.
 int stats_fd = 2;
 
 uint64_t parks(Park kind) { return stats.parks[static_cast<int>(kind)]; }

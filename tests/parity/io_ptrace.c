@@ -82,7 +82,23 @@ static void is_seized(void) {
     say("a child that was seized");
 }
 
+/* Long after somebody has begun to wait for it. */
+static void asks_late(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(2500000);
+        if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0) _exit(1);
+        raise(SIGUSR1);
+        _exit(6);
+    }
+    stops_at(child, SIGUSR1);
+    SAME(ptrace(PTRACE_CONT, child, 0, 0), 0);
+    ends(child, 6);
+    say("a child that asked late to be traced");
+}
+
 static void* trace(void* argument) {
+    asks_late(); /* nothing was traced before */
     asks_to_be_traced();
     is_executed();
     is_seized();
