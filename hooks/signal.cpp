@@ -614,6 +614,10 @@ siginfo_t* pending_of_timer(const Thread* t, int signal, int timer) {
     return queued_of_timer(t->pending, signal, timer);
 }
 
+void drop_pending_of_timer(Thread* t, int signal, int timer) {
+    drop_of_timer(&t->pending, signal, timer);
+}
+
 void signals_await(Mask wanted) {
     self->awaited = wanted;
     if (self->tid != sys::invoke(SYS_getpid)) return;
