@@ -458,7 +458,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sys::sa_restorer,
                     sys::green_restore_frame,
-                    to_mask(&act->sa_mask) & ~unblockable() & ~bit(SIGKILL) & ~bit(SIGSTOP)};
+                    to_mask(&act->sa_mask) & ~bit(SIGKILL) & ~bit(SIGSTOP)};
         bool is_auditors = !in_child && (auditors & bit(signal)) != 0;
         bool wrapped = (faults & ~wrapped_faults & bit(signal)) == 0;
         if (active && !in_child && is_handler(a) && wrapped) {
@@ -468,6 +468,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
         } else if (is_auditors) {
             actions[signal] = a;
         } else {
+            a.mask &= ~unblockable();
             if (a.handler == SIG_DFL) a.handler = check_handler_for(signal);
             r = kernel_action(signal, &a, nullptr);
             if (r < 0) return r;
