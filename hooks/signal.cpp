@@ -316,7 +316,10 @@ void call_handler(const siginfo_t& info, void* interrupted) {
     int signal = info.si_signo;
     Action action = actions[signal];
     if ((action.flags & SA_RESETHAND) != 0) {
-        kernel_action(signal, &sys::default_action, nullptr);
+        Action reset = action;  // the flags and the mask stay
+        reset.handler = SIG_DFL;
+        reset.mask &= ~unblockable();
+        kernel_action(signal, &reset, nullptr);
         no_longer_ours(signal);
     }
     siginfo_t copy = info;
@@ -441,6 +444,22 @@ bool is_this_librarys(const Action& a) {
     return audits || handler == reinterpret_cast<void*>(on_signal);
 }
 
+// What is pending of a signal when it becomes ignored is discarded, blocked or not (sigaction(2)).
+void discard_pending(int signal) {
+    siginfo_t info;
+    while (dequeue_signal(&for_process, bit(signal), &info)) {
+    }
+    for (Thread* t = threads_alive(); t != nullptr; t = t->next_alive) {
+        while (dequeue_signal(&t->pending, bit(signal), &info)) {
+        }
+    }
+}
+
+bool ignores(int signal, sighandler_t handler) {
+    const Mask by_default = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH);
+    return handler == SIG_IGN || (handler == SIG_DFL && (by_default & bit(signal)) != 0);
+}
+
 bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != SIG_IGN; }
 
 long green_sigaction(int signal, const struct sigaction* act, struct sigaction* old) {
@@ -474,6 +493,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
             if (r < 0) return r;
             if (!active || !in_child) no_longer_ours(signal);
             if (active && !in_child) guard_own_calls();
+            if (active && !in_child && ignores(signal, act->sa_handler)) discard_pending(signal);
         }
     }
     if (old != nullptr) {
