@@ -316,7 +316,10 @@ void call_handler(const siginfo_t& info, void* interrupted) {
     int signal = info.si_signo;
     Action action = actions[signal];
     if ((action.flags & SA_RESETHAND) != 0) {
-        kernel_action(signal, &sys::default_action, nullptr);
+        Action reset = action;  // the flags and the mask stay
+        reset.handler = SIG_DFL;
+        reset.mask &= ~unblockable();
+        kernel_action(signal, &reset, nullptr);
         no_longer_ours(signal);
     }
     siginfo_t copy = info;
@@ -441,6 +444,22 @@ bool is_this_librarys(const Action& a) {
     return audits || handler == reinterpret_cast<void*>(on_signal);
 }
 
+// What is pending of a signal when it becomes ignored is discarded, blocked or not (sigaction(2)).
+void discard_pending(int signal) {
+    siginfo_t info;
+    while (dequeue_signal(&for_process, bit(signal), &info)) {
+    }
+    for (Thread* t = threads_alive(); t != nullptr; t = t->next_alive) {
+        while (dequeue_signal(&t->pending, bit(signal), &info)) {
+        }
+    }
+}
+
+bool ignores(int signal, sighandler_t handler) {
+    const Mask by_default = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH);
+    return handler == SIG_IGN || (handler == SIG_DFL && (by_default & bit(signal)) != 0);
+}
+
 bool is_handler(const Action& a) { return a.handler != SIG_DFL && a.handler != SIG_IGN; }
 
 long green_sigaction(int signal, const struct sigaction* act, struct sigaction* old) {
@@ -458,7 +477,7 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
     if (act != nullptr) {
         Action a = {act->sa_handler, static_cast<unsigned>(act->sa_flags) | sys::sa_restorer,
                     sys::green_restore_frame,
-                    to_mask(&act->sa_mask) & ~unblockable() & ~bit(SIGKILL) & ~bit(SIGSTOP)};
+                    to_mask(&act->sa_mask) & ~bit(SIGKILL) & ~bit(SIGSTOP)};
         bool is_auditors = !in_child && (auditors & bit(signal)) != 0;
         bool wrapped = (faults & ~wrapped_faults & bit(signal)) == 0;
         if (active && !in_child && is_handler(a) && wrapped) {
@@ -468,11 +487,13 @@ long green_sigaction(int signal, const struct sigaction* act, struct sigaction* 
         } else if (is_auditors) {
             actions[signal] = a;
         } else {
+            a.mask &= ~unblockable();
             if (a.handler == SIG_DFL) a.handler = check_handler_for(signal);
             r = kernel_action(signal, &a, nullptr);
             if (r < 0) return r;
             if (!active || !in_child) no_longer_ours(signal);
             if (active && !in_child) guard_own_calls();
+            if (active && !in_child && ignores(signal, act->sa_handler)) discard_pending(signal);
         }
     }
     if (old != nullptr) {
@@ -612,6 +633,10 @@ int signal_thread(Thread* t, int signal, int code, sigval value) {
 
 siginfo_t* pending_of_timer(const Thread* t, int signal, int timer) {
     return queued_of_timer(t->pending, signal, timer);
+}
+
+void drop_pending_of_timer(Thread* t, int signal, int timer) {
+    drop_of_timer(&t->pending, signal, timer);
 }
 
 void signals_await(Mask wanted) {

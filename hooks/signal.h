@@ -43,6 +43,7 @@ int signal_thread(Thread* thread, const siginfo_t& info);
 
 // What a thread was sent by one of its timers and has not taken yet; null: nothing.
 siginfo_t* pending_of_timer(const Thread* thread, int signal, int timer);
+void drop_pending_of_timer(Thread* thread, int signal, int timer);
 
 // Other threads ran inside a signal handler: what its return restores is the mask of today. The
 // third argument of the handler.

@@ -46,6 +46,28 @@ bool make_room() {
     return true;
 }
 
+void give_back(QueuedSignal* q) {
+    q->younger = unused;
+    unused = q;
+}
+
+// `at` leads to the oldest of a number: the next one takes its place.
+void remove_oldest(QueuedSignal** at) {
+    QueuedSignal* q = *at;
+    if (QueuedSignal* younger = q->younger; younger != nullptr) {
+        younger->youngest = q->youngest;
+        younger->next_number = q->next_number;
+        *at = younger;
+    } else {
+        *at = q->next_number;
+    }
+    give_back(q);
+}
+
+bool is_of_timer(const siginfo_t& info, int timer) {
+    return info.si_code == SI_TIMER && info.si_timerid == timer;
+}
+
 }  // namespace
 
 bool queue_signal(QueuedSignal** queue, const siginfo_t& info) {
@@ -71,25 +93,31 @@ bool queue_signal(QueuedSignal** queue, const siginfo_t& info) {
 bool dequeue_signal(QueuedSignal** queue, Mask allowed, siginfo_t* info) {
     QueuedSignal** at = queue;
     while (*at != nullptr && (bit((*at)->info.si_signo) & allowed) == 0) at = &(*at)->next_number;
-    QueuedSignal* q = *at;
-    if (q == nullptr) return false;
-    *info = q->info;
-    if (QueuedSignal* younger = q->younger; younger != nullptr) {
-        younger->youngest = q->youngest;
-        younger->next_number = q->next_number;
-        *at = younger;
-    } else {
-        *at = q->next_number;
-    }
-    q->younger = unused;
-    unused = q;
+    if (*at == nullptr) return false;
+    *info = (*at)->info;
+    remove_oldest(at);
     return true;
+}
+
+void drop_of_timer(QueuedSignal** queue, int signal, int timer) {
+    QueuedSignal** at = queue;
+    while (*at != nullptr && (*at)->info.si_signo != signal) at = &(*at)->next_number;
+    if (*at == nullptr) return;
+    if (is_of_timer((*at)->info, timer)) return remove_oldest(at);
+    for (QueuedSignal* q = *at; q->younger != nullptr; q = q->younger) {
+        QueuedSignal* gone = q->younger;
+        if (!is_of_timer(gone->info, timer)) continue;
+        q->younger = gone->younger;
+        if (gone->younger == nullptr) (*at)->youngest = q;
+        give_back(gone);
+        return;
+    }
 }
 
 siginfo_t* queued_of_timer(QueuedSignal* queue, int signal, int timer) {
     while (queue != nullptr && queue->info.si_signo != signal) queue = queue->next_number;
     for (; queue != nullptr; queue = queue->younger) {
-        if (queue->info.si_code == SI_TIMER && queue->info.si_timerid == timer) return &queue->info;
+        if (is_of_timer(queue->info, timer)) return &queue->info;
     }
     return nullptr;
 }

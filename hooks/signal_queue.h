@@ -38,6 +38,9 @@ bool dequeue_signal(QueuedSignal** queue, Mask allowed, siginfo_t* info);
 // What this timer has sent and is still there, or null.
 siginfo_t* queued_of_timer(QueuedSignal* queue, int signal, int timer);
 
+// Takes that out of the queue.
+void drop_of_timer(QueuedSignal** queue, int signal, int timer);
+
 Mask queued_signals(const QueuedSignal* queue);
 
 }  // namespace green

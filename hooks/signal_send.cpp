@@ -14,12 +14,14 @@
 using namespace green;
 
 // The id of a thread names its process (kill(2)).
-HOOK(int, kill, (pid_t pid, int signal), redirected) {
+static pid_t process_named(pid_t pid) {
     bool green_tid = self != nullptr && to_kernel_tid(pid) != pid;
-    if (green_tid && thread_by_tid(pid) != nullptr) {
-        pid = static_cast<pid_t>(sys::invoke(SYS_getpid));
-    }
-    long r = sys::invoke(SYS_kill, pid, signal);
+    if (!green_tid || thread_by_tid(pid) == nullptr) return pid;
+    return static_cast<pid_t>(sys::invoke(SYS_getpid));
+}
+
+HOOK(int, kill, (pid_t pid, int signal), redirected) {
+    long r = sys::invoke(SYS_kill, process_named(pid), signal);
     handle_what_came();
     return static_cast<int>(result(r));
 }
@@ -31,7 +33,7 @@ HOOK(int, sigqueue, (pid_t pid, int signal, const sigval value), redirected) {
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value = value;
-    long r = sys::invoke(SYS_rt_sigqueueinfo, pid, signal, &info);
+    long r = sys::invoke(SYS_rt_sigqueueinfo, process_named(pid), signal, &info);
     handle_what_came();
     return static_cast<int>(result(r));
 }

@@ -558,6 +558,8 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void* value, socklen
     if (self != nullptr && level == SOL_SOCKET &&
         (option == SO_RCVTIMEO || option == SO_SNDTIMEO)) {
         fd_timeouts_changed(fd);
+        bool over = r == 0 && static_cast<const timeval*>(value)->tv_sec < 0;
+        if (over) fd_timeout_has_passed(fd, option == SO_RCVTIMEO ? in : out);
     }
     if (self != nullptr && r == 0 && level == SOL_SOCKET && option == SO_LINGER) {
         auto* given = static_cast<const linger*>(value);

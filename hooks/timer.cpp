@@ -5,7 +5,7 @@
 // and a green thread that waits for it and, for each expiry, makes a thread, as sigevent(7)
 // demands, or signals the one that was named. All other timers are the kernel's, by libc's own
 // functions; a signal that one of them has sent already is handled before it is set anew or
-// stopped.
+// stopped. One that is blocked then is dropped.
 
 #include <pthread.h>
 #include <signal.h>
@@ -69,6 +69,12 @@ void signal_expiries(ThreadTimer* timer, Thread* t, int expiries) {
     info.si_overrun = expiries - 1;
     info.si_value = timer->value;
     signal_thread(t, info);
+}
+
+// What it has sent before it is set anew or deleted does not come any more.
+void forget_expiries(const ThreadTimer* timer) {
+    Thread* t = timer->target == 0 ? nullptr : thread_by_tid(timer->target);
+    if (t != nullptr) drop_pending_of_timer(t, timer->signal, timer->id);
 }
 
 struct Expiry {
@@ -234,9 +240,10 @@ HOOK(int, timer_settime, (timer_t id, int flags, const itimerspec* time, itimers
     handle_what_came();
     ThreadTimer* timer = find(id);
     if (timer == nullptr) return original_timer_settime()(id, flags, time, old);
-    return static_cast<int>(
-        result(timer->fd < 0 ? set_cpu_timer(timer, flags, time, old)
-                             : sys::invoke(SYS_timerfd_settime, timer->fd, flags, time, old)));
+    long r = timer->fd < 0 ? set_cpu_timer(timer, flags, time, old)
+                           : sys::invoke(SYS_timerfd_settime, timer->fd, flags, time, old);
+    if (r == 0) forget_expiries(timer);
+    return static_cast<int>(result(r));
 }
 
 HOOK(int, timer_gettime, (timer_t id, itimerspec* time), interposed) {
@@ -261,6 +268,7 @@ HOOK(int, timer_delete, (timer_t id), interposed) {
     ThreadTimer** at = &timers_of_process;
     while (*at != timer) at = &(*at)->next;
     *at = timer->next;
+    forget_expiries(timer);
     timer->deleted = true;  // either ends serve(), which frees the timer
     if (timer->fd >= 0) {
         own_fd_close(timer->fd);

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/single_threaded.h>
+#include <sys/stat.h>
 
 #include <utility>
 
@@ -135,6 +136,12 @@ constexpr uint32_t epoll_bits(Direction d) { return d == in ? EPOLLIN : EPOLLOUT
 // A datagram socket that was shut down says EAGAIN to MSG_DONTWAIT, and 0 to a plain receive.
 inline bool shut_down(int fd, const FdState* s) { return s->sticky && ready_now(fd, EPOLLRDHUP); }
 
+// eventfd and the like, which take a 0 and refuse wrong sizes even while there is no room.
+inline bool is_anonymous(int fd) {
+    struct stat st;
+    return sys::invoke(SYS_fstat, fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+}
+
 // Sets O_NONBLOCK on a description for the length of one call. Where the program left it blocking
 // it is so afterwards, even if it seemed not to be before: that was another process doing the same.
 class NonblockingForOneCall {
@@ -176,7 +183,7 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
             // somebody has. Of room there is perhaps not enough for all.
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
                 (direction == out || !s->drains)) {
-                return -EAGAIN;
+                if (direction == in || !is_anonymous(fd)) return -EAGAIN;
             }
             if (direction == out || s->drains) {
                 NonblockingForOneCall scope(fd);

@@ -343,6 +343,13 @@ void fd_timeouts_changed(int fd) {
     if (!s->ours || s->duplicated) doubt_all_modes();
 }
 
+void fd_timeout_has_passed(int fd, Direction direction) {
+    FdState* s = table == nullptr ? nullptr : fd_state(fd);
+    if (s == nullptr || fd_learn(fd, s) != 0) return;
+    fd_timeout(fd, s, direction);
+    s->timeout[direction] = 1;
+}
+
 void fd_forked() {
     next(&fork_epoch);
     next(&fd_table.settled);

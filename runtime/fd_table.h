@@ -154,6 +154,7 @@ void fd_writes_packets(int writer);
 // SO_RCVTIMEO or SO_SNDTIMEO in ns, 0 for none; and: setsockopt(2) changed one.
 uint64_t fd_timeout(int fd, FdState* state, Direction direction);
 void fd_timeouts_changed(int fd);
+void fd_timeout_has_passed(int fd, Direction direction);  // what getsockopt(2) tells as none
 // fork(2) was called, or descriptors were sent away: from now on our descriptions may be shared.
 // May be called while the library is dormant.
 void fd_forked();

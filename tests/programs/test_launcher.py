@@ -121,7 +121,7 @@ def launcher_usage():
         refused(2, f"--max-flows: '{number}'", f"--max-flows={number}", "true")
     for number in ("0", "1025", "x", "-1", "01", ""):
         refused(2, f"--workers: '{number}'", f"--workers={number}", "true")
-        refused(2, "--pool: ", f"--pool={number if number != '1025' else '100000'}", "true")
+        refused(2, "--pool: ", f"--pool={number if number != '1025' else '1000001'}", "true")
     refused(2, "--grace: '1.5'", "--workers", "2", "--grace", "1.5", "true")
     refused(2, "--rolling: 'KILL'", "--workers=2", "--rolling=KILL", "true")
     for option in ("--grace=1", "--rolling", "--no-pin", "--max-restarts=3"):
