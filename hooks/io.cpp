@@ -5,6 +5,7 @@
 // which cost less; on pipes, eventfd and the like preadv2 and pwritev2 with RWF_NOWAIT; a blocking
 // write goes on until all is written, as the kernel's own would. Files are left alone.
 
+#include "hooks/signal.h"
 #include "hooks/transfer.h"
 
 #include <sys/ioctl.h>
@@ -66,6 +67,8 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
 }
 
 long green_read(int fd, void* buffer, size_t size) {
+    long signals;
+    if (signals_with_descriptor() != 0 && signals_read(fd, buffer, size, &signals)) return signals;
     Portions how = portions_of(fd);
     if (how != Portions::no) return read_portion(how, SYS_read, fd, buffer, size);
     return try_and_wait(fd, in, size == 0, [=](FdKind kind) {

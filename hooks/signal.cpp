@@ -661,6 +661,8 @@ void signals_read_by_descriptor(Mask read) {
     }
 }
 
+Mask signals_with_descriptor() { return read_by_descriptor; }
+
 void signals_fix_frame(void* context) {
     to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);
 }

@@ -73,9 +73,16 @@ class OwnMaskInKernel {
 void signals_await(Mask wanted);
 bool signals_take_awaited(Mask wanted, siginfo_t* info);
 
+// What the program has ever given to signalfd(2).
+Mask signals_with_descriptor();
+
 // For signalfd(2): what threads sent to each other and all of them block is left to the kernel from
 // now on.
 void signals_read_by_descriptor(Mask read);
+
+// read(2) of a signalfd: what other threads do not block is in the queues, not in the kernel.
+// False, and nothing done, if it is no signalfd.
+bool signals_read(int fd, void* buffer, size_t size, long* result);
 
 // The library's states: from the first thread on handlers are ours, in a child they are the
 // program's own again.

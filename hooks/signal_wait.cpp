@@ -5,6 +5,8 @@
 // the kernel, whose descriptor for such signals is what the thread parks on.
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
 
 #include "hooks/hooks.h"
 #include "hooks/signal.h"
@@ -58,7 +60,81 @@ long wait_for_handler() {
     }
 }
 
+// The signals that a descriptor is for, as proc(5) tells them; 0: it is no signalfd.
+Mask mask_of_descriptor(int fd) {
+    char path[sizeof "/proc/thread-self/fdinfo/" + 12] = "/proc/thread-self/fdinfo/";
+    char digits[12];
+    size_t n = 0, end = strlen(path);
+    for (int rest = fd; n == 0 || rest != 0; rest /= 10) {
+        digits[n++] = static_cast<char>('0' + rest % 10);
+    }
+    while (n > 0) path[end++] = digits[--n];
+    char text[512];
+    OwnFd file(sys::invoke(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
+    if (file.number() < 0) return 0;
+    long size = sys::invoke(SYS_read, file.number(), text, sizeof text - 1);
+    text[size > 0 ? size : 0] = '\0';
+    constexpr char key[] = "sigmask:";
+    const char* found = strstr(text, key);
+    return found == nullptr ? 0 : strtoull(found + strlen(key), nullptr, 16);
+}
+
+signalfd_siginfo as_read(const siginfo_t& info) {
+    signalfd_siginfo r = {};
+    r.ssi_signo = static_cast<uint32_t>(info.si_signo);
+    r.ssi_errno = info.si_errno;
+    r.ssi_code = info.si_code;
+    if (info.si_code == SI_TIMER) {
+        r.ssi_tid = static_cast<uint32_t>(info.si_timerid);
+        r.ssi_overrun = static_cast<uint32_t>(info.si_overrun);
+    } else {
+        r.ssi_pid = static_cast<uint32_t>(info.si_pid);
+        r.ssi_uid = info.si_uid;
+    }
+    r.ssi_int = info.si_value.sival_int;
+    r.ssi_ptr = reinterpret_cast<uintptr_t>(info.si_value.sival_ptr);
+    return r;
+}
+
 }  // namespace
+
+namespace green {
+
+bool signals_read(int fd, void* buffer, size_t size, long* result) {
+    FdState* s = fd_state(fd);
+    if (s == nullptr || size < sizeof(signalfd_siginfo)) return false;
+    if (fd_learn(fd, s) != 0 || s->kind != FdKind::poll_first) return false;
+    Mask wanted = mask_of_descriptor(fd);
+    if (wanted == 0) return false;
+    cancellation_point();
+    struct Waiting {
+        ~Waiting() { signals_await(0); }
+    } waiting;
+    signals_await(wanted);
+    for (;;) {
+        size_t done = 0;
+        siginfo_t info;
+        while (size - done >= sizeof(signalfd_siginfo) && signals_take_awaited(wanted, &info)) {
+            signalfd_siginfo one = as_read(info);
+            memcpy(static_cast<char*>(buffer) + done, &one, sizeof one);
+            done += sizeof one;
+        }
+        *result = static_cast<long>(done);
+        if (done != 0) return true;
+        if (ready_now(fd, EPOLLIN) || is_nonblocking(fd, s)) {
+            *result = sys::invoke(SYS_read, fd, buffer, size);
+            return true;
+        }
+        uint32_t generation = s->generation;
+        Wake why = wait_fd(fd, EPOLLIN, sys::never);
+        *result = -EINTR;
+        if (why == Wake::interrupted && interruption_ends_call(true)) return true;
+        *result = -EBADF;
+        if (s->generation != generation) return true;
+    }
+}
+
+}  // namespace green
 
 HOOK(int, sigtimedwait, (const sigset_t* set, siginfo_t* info, const timespec* time), redirected) {
     long r;
