@@ -68,7 +68,7 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
 
 long green_read(int fd, void* buffer, size_t size) {
     long signals;
-    if (signals_with_descriptor() != 0 && signals_read(fd, buffer, size, &signals)) return signals;
+    if (signals_read_and_let_in() != 0 && signals_read(fd, buffer, size, &signals)) return signals;
     Portions how = portions_of(fd);
     if (how != Portions::no) return read_portion(how, SYS_read, fd, buffer, size);
     return try_and_wait(fd, in, size == 0, [=](FdKind kind) {

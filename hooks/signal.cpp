@@ -661,7 +661,7 @@ void signals_read_by_descriptor(Mask read) {
     }
 }
 
-Mask signals_with_descriptor() { return read_by_descriptor; }
+Mask signals_read_and_let_in() { return read_by_descriptor & ~kernel_mask; }
 
 void signals_fix_frame(void* context) {
     to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);

@@ -73,8 +73,8 @@ class OwnMaskInKernel {
 void signals_await(Mask wanted);
 bool signals_take_awaited(Mask wanted, siginfo_t* info);
 
-// What the program has ever given to signalfd(2).
-Mask signals_with_descriptor();
+// What the program has given to signalfd(2) though some thread lets it in: not the kernel keeps it.
+Mask signals_read_and_let_in();
 
 // For signalfd(2): what threads sent to each other and all of them block is left to the kernel from
 // now on.
