@@ -621,14 +621,18 @@ int signal_thread(Thread* t, const siginfo_t& info) {
     return 0;
 }
 
-int signal_thread(Thread* t, int signal, int code, sigval value) {
+siginfo_t told_of_own(int signal, int code, sigval value) {
     siginfo_t info = {};
     info.si_signo = signal;
     info.si_code = code;
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value = value;
-    return signal_thread(t, info);
+    return info;
+}
+
+int signal_thread(Thread* t, int signal, int code, sigval value) {
+    return signal_thread(t, told_of_own(signal, code, value));
 }
 
 siginfo_t* pending_of_timer(const Thread* t, int signal, int timer) {

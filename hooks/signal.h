@@ -36,6 +36,9 @@ class MaskDuringCall {
     bool changed_ = false;
 };
 
+// What is said about a signal that this process sends.
+siginfo_t told_of_own(int signal, int code, sigval value);
+
 // pthread_kill(3) for a green thread, and a signal with all that is said about it: 0 or an error
 // number.
 int signal_thread(Thread* thread, int signal, int code = SI_TKILL, sigval value = {});

@@ -27,12 +27,7 @@ HOOK(int, kill, (pid_t pid, int signal), redirected) {
 }
 
 HOOK(int, sigqueue, (pid_t pid, int signal, const sigval value), redirected) {
-    siginfo_t info = {};
-    info.si_signo = signal;
-    info.si_code = SI_QUEUE;
-    info.si_pid = getpid();
-    info.si_uid = getuid();
-    info.si_value = value;
+    siginfo_t info = told_of_own(signal, SI_QUEUE, value);
     long r = sys::invoke(SYS_rt_sigqueueinfo, process_named(pid), signal, &info);
     handle_what_came();
     return static_cast<int>(result(r));
