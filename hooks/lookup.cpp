@@ -126,19 +126,27 @@ void find_libcs() {
     }
 }
 
+// The hook of that name, where such a caller may be given it, and the caller's object.
+const HookRow* hook_for(const char* name, const void* caller, const link_map** from) {
+    if (!enabled || name == nullptr || is_our_own(caller)) return nullptr;
+    const HookRow* row = hook_named(name);
+    if (row == nullptr) return nullptr;
+    *from = object_at(caller);
+    return *from == nullptr || is_between(*from, name) ? nullptr : row;
+}
+
 }  // namespace
 
 // The hook that a look-up is to find; null: what libc's own dlsym finds.
 extern "C" __attribute__((visibility("hidden"), used)) void* green_lookup(void* handle,
                                                                           const char* name,
+                                                                          const char* /*version*/,
                                                                           const void* caller) {
     find_libcs();
-    if (!enabled || handle == RTLD_DEFAULT || name == nullptr) return nullptr;
-    if (is_our_own(caller)) return nullptr;
-    const HookRow* row = hook_named(name);
+    if (handle == RTLD_DEFAULT) return nullptr;
+    const link_map* from = nullptr;
+    const HookRow* row = hook_for(name, caller, &from);
     if (row == nullptr) return nullptr;
-    const link_map* from = object_at(caller);
-    if (from == nullptr || is_between(from, name)) return nullptr;
     bool libcs = handle == RTLD_NEXT ? Search(from).comes_to_libc
                                      : is_libc(object_at(look_in(handle, name)));
     return libcs ? row->function : nullptr;
@@ -148,12 +156,12 @@ extern "C" __attribute__((visibility("hidden"), used)) void* green_lookup(void* 
 extern "C" __attribute__((visibility("hidden"), used)) void* green_lookup_version(
     void* handle, const char* name, const char* version, const void* caller) {
     find_libcs();
-    if (!enabled || name == nullptr || version == nullptr || is_our_own(caller)) return nullptr;
-    const HookRow* row = hook_named(name);
+    if (version == nullptr) return nullptr;
+    const link_map* from = nullptr;
+    const HookRow* row = hook_for(name, caller, &from);
     if (row == nullptr) return nullptr;
     static void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    const link_map* from = object_at(caller);
-    if (libc == nullptr || from == nullptr || is_between(from, name)) return nullptr;
+    if (libc == nullptr) return nullptr;
     if (handle == RTLD_NEXT) {
         Search search(from);
         if (!search.comes_here && !search.comes_to_libc) return nullptr;
@@ -168,55 +176,41 @@ extern "C" void* hook_dlvsym(void* handle, const char* name, const char* version
 GREEN_ROW(dlsym, interposed)
 GREEN_ROW(dlvsym, interposed)
 
-asm(".pushsection .text\n"
-    ".globl dlsym\n"
-    ".type dlsym, @function\n"
-    "dlsym:\n"
-    "    .cfi_startproc\n"
-    "    movq (%rsp), %rdx\n"
-    "    pushq %rdi\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    pushq %rsi\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    subq $8, %rsp\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    call green_lookup\n"
-    "    addq $8, %rsp\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    popq %rsi\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    popq %rdi\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    testq %rax, %rax\n"
-    "    jne 1f\n"
-    "    jmp *green_libc_dlsym(%rip)\n"
-    "1:  ret\n"
-    "    .cfi_endproc\n"
-    "    .size dlsym, .-dlsym\n"
-    ".globl dlvsym\n"
-    ".type dlvsym, @function\n"
-    "dlvsym:\n"
-    "    .cfi_startproc\n"
-    "    movq (%rsp), %rcx\n"
-    "    pushq %rdi\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    pushq %rsi\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    pushq %rdx\n"
-    "    .cfi_adjust_cfa_offset 8\n"
-    "    call green_lookup_version\n"
-    "    popq %rdx\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    popq %rsi\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    popq %rdi\n"
-    "    .cfi_adjust_cfa_offset -8\n"
-    "    testq %rax, %rax\n"
-    "    jne 1f\n"
-    "    jmp *green_libc_dlvsym(%rip)\n"
-    "1:  ret\n"
-    "    .cfi_endproc\n"
-    "    .size dlvsym, .-dlvsym\n"
-    ".popsection\n");
+// Asks `lookup` with the arguments and the return address, and has libc's own go on with them if it
+// has nothing to say. The third argument is dlvsym's; to dlsym it is some register's value.
+#    define GREEN_LOOK_UP_ENTRY(entry, lookup, libcs) \
+        asm(".pushsection .text\n"                    \
+            ".globl " #entry                          \
+            "\n"                                      \
+            ".type " #entry ", @function\n" #entry    \
+            ":\n"                                     \
+            "    .cfi_startproc\n"                    \
+            "    movq (%rsp), %rcx\n"                 \
+            "    pushq %rdi\n"                        \
+            "    .cfi_adjust_cfa_offset 8\n"          \
+            "    pushq %rsi\n"                        \
+            "    .cfi_adjust_cfa_offset 8\n"          \
+            "    pushq %rdx\n"                        \
+            "    .cfi_adjust_cfa_offset 8\n"          \
+            "    call " #lookup                       \
+            "\n"                                      \
+            "    popq %rdx\n"                         \
+            "    .cfi_adjust_cfa_offset -8\n"         \
+            "    popq %rsi\n"                         \
+            "    .cfi_adjust_cfa_offset -8\n"         \
+            "    popq %rdi\n"                         \
+            "    .cfi_adjust_cfa_offset -8\n"         \
+            "    testq %rax, %rax\n"                  \
+            "    jne 1f\n"                            \
+            "    jmp *" #libcs                        \
+            "(%rip)\n"                                \
+            "1:  ret\n"                               \
+            "    .cfi_endproc\n"                      \
+            "    .size " #entry ", .-" #entry         \
+            "\n"                                      \
+            ".popsection\n");
+GREEN_LOOK_UP_ENTRY(dlsym, green_lookup, green_libc_dlsym)
+GREEN_LOOK_UP_ENTRY(dlvsym, green_lookup_version, green_libc_dlvsym)
+#    undef GREEN_LOOK_UP_ENTRY
 
 #endif

@@ -14,6 +14,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "hooks/activate.h"
 #include "hooks/hooks.h"
 
@@ -147,7 +149,7 @@ void scheduling_after_fork_in_child() {
 
 long green_setpriority(int which, id_t who, int value) {
     Thread* t = which == PRIO_PROCESS ? thread_named(who) : nullptr;
-    value = value < least_nice ? least_nice : value > nicest ? nicest : value;
+    value = std::clamp(value, least_nice, nicest);
     if (is_made_by_us(t)) {
         if (value < t->nice && !may_lower(value)) return -EACCES;
         t->nice = value;
@@ -183,7 +185,7 @@ long green_sched_setattr(pid_t tid, const void* attributes, unsigned flags) {
     int priority = keeps ? t->priority : static_cast<int>(a->priority);
     if (!keeps && !real_time(policy) && policy != SCHED_IDLE) {
         if (a->nice < t->nice && !may_lower(a->nice)) return -EPERM;
-        t->nice = a->nice < least_nice ? least_nice : a->nice > nicest ? nicest : a->nice;
+        t->nice = std::clamp(a->nice, least_nice, nicest);
     }
     if ((a->flags & reset) != 0) policy |= SCHED_RESET_ON_FORK;
     return -schedule(t, policy, priority);

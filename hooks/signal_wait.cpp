@@ -5,6 +5,7 @@
 // the kernel, whose descriptor for such signals is what the thread parks on.
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 
@@ -22,6 +23,15 @@ void tell_tkill_as_user(siginfo_t* info) {
     if (info != nullptr && info->si_code == SI_TKILL) info->si_code = SI_USER;
 }
 
+// The calling thread waits for these signals while it lives.
+class Awaiting {
+  public:
+    explicit Awaiting(Mask wanted) { signals_await(wanted); }
+    ~Awaiting() { signals_await(0); }
+    Awaiting(const Awaiting&) = delete;
+    Awaiting& operator=(const Awaiting&) = delete;
+};
+
 // sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
 // kernel.
 long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadline) {
@@ -29,10 +39,7 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
     Mask wanted = to_mask(set) & ~never_blocked;
     constexpr timespec now = {0, 0};
     constexpr uint64_t soon = 5 * sys::millisecond;
-    struct Waiting {
-        ~Waiting() { signals_await(0); }
-    } waiting;
-    signals_await(wanted);
+    Awaiting scope(wanted);
     for (;;) {
         siginfo_t found = {};
         long r = signals_take_awaited(wanted, &found)
@@ -62,21 +69,10 @@ long wait_for_handler() {
 
 // The signals that a descriptor is for, as proc(5) tells them; 0: it is no signalfd.
 Mask mask_of_descriptor(int fd) {
-    char path[sizeof "/proc/thread-self/fdinfo/" + 12] = "/proc/thread-self/fdinfo/";
-    char digits[12];
-    size_t n = 0, end = strlen(path);
-    for (int rest = fd; n == 0 || rest != 0; rest /= 10) {
-        digits[n++] = static_cast<char>('0' + rest % 10);
-    }
-    while (n > 0) path[end++] = digits[--n];
-    char text[512];
-    OwnFd file(sys::invoke(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
-    if (file.number() < 0) return 0;
-    long size = sys::invoke(SYS_read, file.number(), text, sizeof text - 1);
-    text[size > 0 ? size : 0] = '\0';
-    constexpr char key[] = "sigmask:";
-    const char* found = strstr(text, key);
-    return found == nullptr ? 0 : strtoull(found + strlen(key), nullptr, 16);
+    char path[40], text[sys::status_size];
+    snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", fd);
+    const char* mask = sys::status_in(path, "sigmask", text);
+    return mask == nullptr ? 0 : strtoull(mask, nullptr, 16);
 }
 
 signalfd_siginfo as_read(const siginfo_t& info) {
@@ -107,10 +103,7 @@ bool signals_read(int fd, void* buffer, size_t size, long* result) {
     Mask wanted = mask_of_descriptor(fd);
     if (wanted == 0) return false;
     cancellation_point();
-    struct Waiting {
-        ~Waiting() { signals_await(0); }
-    } waiting;
-    signals_await(wanted);
+    Awaiting scope(wanted);
     for (;;) {
         size_t done = 0;
         siginfo_t info;

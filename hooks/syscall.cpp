@@ -373,12 +373,12 @@ long green_rt_sigaction(int signal, const sys::SignalAction* act, sys::SignalAct
     if (act != nullptr) {
         wanted.sa_handler = act->handler;
         wanted.sa_flags = static_cast<int>(act->flags);
-        memcpy(&wanted.sa_mask, &act->mask, sizeof act->mask);
+        to_set(act->mask, &wanted.sa_mask);
     }
     int r = hook_sigaction(signal, act == nullptr ? nullptr : &wanted, &was);
     if (r == 0 && old != nullptr) {
-        *old = {was.sa_handler, static_cast<unsigned>(was.sa_flags), was.sa_restorer, 0};
-        memcpy(&old->mask, &was.sa_mask, sizeof old->mask);
+        *old = {was.sa_handler, static_cast<unsigned>(was.sa_flags), was.sa_restorer,
+                to_mask(&was.sa_mask)};
     }
     return r;
 }
@@ -607,10 +607,6 @@ void outsider_futex(const long* a) {
         wake_from_outside(word_as<const void*>(a[4]));
     }
 }
-
-}  // namespace
-
-namespace {
 
 // Whether a call makes a process with memory of its own (clone(2)).
 bool forks(long number, const long* a) {

@@ -182,8 +182,8 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
             // A FIFO that nobody writes to is at its end, and poll(2) does not say so until
             // somebody has. Of room there is perhaps not enough for all.
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
-                (direction == out || !s->drains)) {
-                if (direction == in || !is_anonymous(fd)) return -EAGAIN;
+                !(direction == in ? s->drains : is_anonymous(fd))) {
+                return -EAGAIN;
             }
             if (direction == out || s->drains) {
                 NonblockingForOneCall scope(fd);

@@ -43,10 +43,13 @@ int (*read_clock)(clockid_t, timespec*) = [](clockid_t clock, timespec* time) {
 };
 
 void find_clock() {
+    static bool found_before = false;
+    if (found_before) return;
     void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     if (libc == nullptr) return;
     if (void* found = dlsym(libc, "clock_gettime")) {
         read_clock = reinterpret_cast<int (*)(clockid_t, timespec*)>(found);
+        found_before = true;
     }
     dlclose(libc);  // it is never unloaded
 }
@@ -97,7 +100,11 @@ int kernel_threads() {
 }
 
 const char* status_of_thread(const char* key, char (&text)[status_size]) {
-    long fd = invoke(SYS_openat, AT_FDCWD, "/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    return status_in("/proc/thread-self/status", key, text);
+}
+
+const char* status_in(const char* file, const char* key, char (&text)[status_size]) {
+    long fd = invoke(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return nullptr;
     long size = invoke(SYS_read, fd, text, status_size - 1);
     invoke(SYS_close, fd);

@@ -222,6 +222,8 @@ int kernel_threads();
 // /proc.
 constexpr size_t status_size = 4096;
 const char* status_of_thread(const char* key, char (&text)[status_size]);
+// The same of a file of /proc whose lines are such ("/proc/thread-self/fdinfo/3").
+const char* status_in(const char* file, const char* key, char (&text)[status_size]);
 
 // The last words of a fatal defect. Never returns.
 [[noreturn]] void die(const char* what);
