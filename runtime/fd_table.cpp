@@ -106,6 +106,8 @@ void unlink(FdWait* w, FdState* s) {
 // A coarse clock, so that a thread's whole wait fits into its first cache line.
 constexpr int tick_bits = 20;                                         // 1.05 ms
 constexpr uint32_t second_in_ticks = (sys::second >> tick_bits) + 2;  // at least
+// Waits that become a second old within this time are looked at together, at its end.
+constexpr uint32_t together = 256;
 uint32_t ticks(uint64_t ns) { return static_cast<uint32_t>(ns >> tick_bits); }
 bool is_due(const YoungWait& y, uint32_t now) { return static_cast<int32_t>(y.due - now) <= 0; }
 
@@ -130,21 +132,40 @@ Thread* thread_of_young(YoungWait* y) {
     return reinterpret_cast<Thread*>(reinterpret_cast<char*>(y) - offsetof(Thread, young));
 }
 
-// Whether any of the thread's descriptors is ready although no event said so. One that is not ready
-// gets its registration renewed, so that what happens to it later is announced.
-bool was_missed(const YoungWait& y) {
-    for (unsigned i = 0; i < y.count; ++i) {
-        if (y.waits[i].fd < 0) continue;
-        pollfd p = {y.waits[i].fd, static_cast<short>(y.waits[i].events), 0};
-        FdState* s = fd_state(p.fd);
-        if (sys::poll_now(&p, 1) == 0) {
-            if (s->registered) register_fd(p.fd, s, EPOLL_CTL_MOD);
-        } else {
-            s->registered = s->drained[in] = s->drained[out] = false;
-            return true;
-        }
+// What is asked about the descriptors of waits that are a second old, of many in one call.
+struct Question {
+    static constexpr unsigned most = 128;
+    pollfd fds[most];
+    Thread* waiting[most];
+    unsigned count = 0;
+
+    void add(const FdWait& w, Thread* t) {
+        if (count == most) ask();
+        fds[count] = {w.fd, static_cast<short>(w.events), 0};
+        waiting[count++] = t;
     }
-    return false;
+    void ask();
+};
+
+// Who waits for one that is ready, although no event said so, is woken. One that is not ready gets
+// its registration renewed, so that what happens to it later is announced; but not a TCP socket
+// that only this process has, for that would have to be closed and made anew behind our back.
+void Question::ask() {
+    if (count > 0 && sys::poll_now(fds, count) < 0) {  // more than RLIMIT_NOFILE by now
+        for (unsigned i = 0; i < count; ++i) sys::poll_now(&fds[i], 1);
+    }
+    for (unsigned i = 0; i < count; ++i) {
+        FdState* s = fd_state(fds[i].fd);
+        if (fds[i].revents == 0) {
+            bool known = s->tcp && !fd_shared(s);
+            if (s->registered && !known) register_fd(fds[i].fd, s, EPOLL_CTL_MOD);
+            continue;
+        }
+        s->registered = s->drained[in] = s->drained[out] = false;
+        if (waiting[i]->state == State::parked) ++stats.missed_events;
+        unpark(waiting[i]);
+    }
+    count = 0;
 }
 
 }  // namespace
@@ -435,23 +456,24 @@ void fd_event(const epoll_event& event) {
 sys::Deadline fd_next_check() {
     if (young.next == &young) return sys::never;
     uint64_t now = loop_time();
-    auto left = static_cast<int32_t>(young.next->due - ticks(now));
+    auto left = static_cast<int32_t>(young.next->due + together - ticks(now));
     return left <= 0 ? now : now + (static_cast<uint64_t>(left) << tick_bits);
 }
 
 void fd_check_young() {
-    if (young.next == &young) return;
     uint32_t now = ticks(loop_time());
+    if (young.next == &young || !is_due(*young.next, now - together)) return;
+    Question question;
     while (young.next != &young && is_due(*young.next, now)) {
         YoungWait* y = young.next;
         Thread* t = thread_of_young(y);
         // One whose event came may have waited for the CPU since.
-        if (t->state == State::parked && was_missed(*y)) {
-            ++stats.missed_events;
-            unpark(t);
+        for (unsigned i = 0; t->state == State::parked && i < y->count; ++i) {
+            if (y->waits[i].fd >= 0) question.add(y->waits[i], t);
         }
         young_remove(y);
     }
+    question.ask();
 }
 
 }  // namespace green

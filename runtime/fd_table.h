@@ -21,8 +21,8 @@
 //
 // A number may come to mean something else behind our back (a raw close in a library, a stale
 // duplicate). fd_forget() is called by every hook that can know; as a net under that, a thread that
-// has waited for a second has its descriptors asked once with poll(2). A miss costs a second and a
-// counter (stats.missed_events), never a hang.
+// has waited for a second has its descriptors asked once, those of many threads with one poll(2). A
+// miss costs little more than that second and a counter (stats.missed_events), never a hang.
 #pragma once
 
 #include <sys/epoll.h>

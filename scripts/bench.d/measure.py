@@ -130,9 +130,9 @@ class Measure:
         return {"rate": result["requests_per_second"], "p99": result["p99_us"],
                 "cpu": result["server_cpu_us_per_request"]}
 
-    def system_calls(self, protocol, connections, requests, kind):
-        """strace looks at nothing but the requests: it comes when all connections are open, and
-        goes before they are closed. What changes the FS base where user mode cannot is counted
+    def system_calls(self, protocol, connections, requests, kind, idle=0):
+        """strace looks at nothing but the requests, and at `idle` seconds before them: it comes when
+        all connections are open, and goes before they are closed. What changes the FS base where user mode cannot is counted
         apart: a tracer has the kernel run somebody else at each call, which is what the trap of
         hooks/fs_trap.h, that spares these calls, cannot bear."""
         words = ["--http=/bytes/100"] if protocol == "http" else []
@@ -145,6 +145,7 @@ class Measure:
             with Program(["strace", "-c", "-f", "-U", "calls,name", "-p", server.pid,
                           "-o", "/dev/stdout"]) as strace:
                 self.wait_for_tracer(server, strace)
+                time.sleep(idle)
                 load.go()
                 load.result(60)
                 strace.process.send_signal(signal.SIGINT)

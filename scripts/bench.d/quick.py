@@ -19,6 +19,9 @@ CHECKS = (
     ("system calls per request, echo, 1 connection", "calls", ("echo", 1), 3.4),
     ("system calls per request, echo, 100 connections", "calls", ("echo", 100), 2.5),
     ("system calls per request, HTTP, 100 connections", "calls", ("http", 100), 2.5),
+    # One request each, after more than a second: fd_table.h has the descriptors looked at.
+    ("system calls per connection that was idle, and a request", "calls", ("echo", 500, 500, 1.5),
+     2.5),
     ("system calls per start of a program, more than native", "start", (), 30),
     ("reads per byte that another thread sends, pipe", "reads", ("pipe",), 1.15),
     ("polls of the kernel per pthread_create and join", "create", (), 0.2),
@@ -44,9 +47,9 @@ class Quick:
 
     # Each returns the number, and a word to it if there is one.
 
-    def calls(self, protocol, connections):
+    def calls(self, protocol, connections, requests=2000, idle=0):
         self.need("strace")
-        counts = self.measure.system_calls(protocol, connections, 2000, "green")
+        counts = self.measure.system_calls(protocol, connections, requests, "green", idle)
         for_fs = counts["for_fs"]
         word = f"and {number(for_fs)} to change the FS base: no FSGSBASE here" if for_fs else ""
         return counts["calls"], word
