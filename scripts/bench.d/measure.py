@@ -115,11 +115,14 @@ class Measure:
                                   "free": (None, None)}[case.place]
         protocol = "http" if case.protocol == "http" else "echo"
         words = {"http": ["--http=/bytes/100"], "once": ["--once"]}.get(case.protocol, [])
+        if server_cpus and server_cpus != load_cpus:
+            words = [*words, "--spin"]
         connections = self.few(case.connections)
+        rounds_first = connections / 20000  # two for each, or three
         with self.server(kind, server_cpus, protocol) as server, \
                 self.load(server, load_cpus, words, connections=connections,
                           active=min(case.active or connections, connections), seconds=seconds,
-                          warmup=seconds / 4) as load:
+                          warmup=seconds / 4 + rounds_first) as load:
             load.ready()
             server.check_one_kernel_thread()
             load.go()
