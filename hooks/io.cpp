@@ -9,6 +9,8 @@
 #include "hooks/transfer.h"
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 
 using namespace green;
@@ -66,12 +68,32 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
     return sys::invoke(SYS_read, fd, buffer, size);
 }
 
+// A read that waits on a pseudo terminal whose other side is closed fails; to those that come later
+// that is the end of it, as to those who have asked poll(2) before.
+long waited_in_vain(int fd) {
+    struct stat st;
+    termios t;
+    constexpr unsigned first_slave = 136, last_slave = 143;  // of the kernel's devices.txt
+    bool slave = sys::invoke(SYS_fstat, fd, &st) == 0 && S_ISCHR(st.st_mode) &&
+                 major(st.st_rdev) >= first_slave && major(st.st_rdev) <= last_slave;
+    bool hung_up = slave && sys::invoke(SYS_ioctl, fd, TCGETS, &t) == -EIO;
+    return hung_up ? -EIO : 0;
+}
+
+// What a read(2) or readv(2) does; `op` as in try_and_wait().
+template <class Op>
+long read_or_wait(int fd, size_t size, Op op) {
+    Transfer transfer;
+    long r = try_and_wait(fd, in, size == 0, op, transfer);
+    return r == 0 && transfer.waited && size > 0 ? waited_in_vain(fd) : r;
+}
+
 long green_read(int fd, void* buffer, size_t size) {
     long signals;
     if (signals_read_and_let_in() != 0 && signals_read(fd, buffer, size, &signals)) return signals;
     Portions how = portions_of(fd);
     if (how != Portions::no) return read_portion(how, SYS_read, fd, buffer, size);
-    return try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+    return read_or_wait(fd, size, [=](FdKind kind) {
         // A read of nothing returns 0 on a socket; a recv of nothing waits.
         return read_once(fd, size == 0 ? FdKind::plain : kind, buffer, size);
     });
@@ -156,7 +178,7 @@ HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     Portions how = portions_of(fd);
     if (how != Portions::no) return result(read_portion(how, SYS_readv, fd, v, count));
     size_t size = total_size(v, count);
-    return result(try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+    return result(read_or_wait(fd, size, [=](FdKind kind) {
         if (kind == FdKind::plain && may_be_uncached(fd, size)) {
             return read_file(fd, v, count, current_position);
         }

@@ -176,7 +176,9 @@ int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
     int error = try_lock(m);
     if (error != EBUSY) return error;
     if (would_deadlock(m)) return EDEADLK;
-    if (bad_nanoseconds(time)) return EINVAL;
+    // A priority-inheriting one is the kernel's to wait for, which takes no time before 1970.
+    bool refused = (m->__data.__kind & inheriting) != 0 && time->tv_sec < 0;
+    if (bad_nanoseconds(time) || refused) return EINVAL;
     return lock_slowly(m, deadline_at(clock, time));
 }
 
