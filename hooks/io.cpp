@@ -131,6 +131,29 @@ Portions portions_asked(int fd, FdState* s) {
     return t.c_cc[VMIN] == 0 && t.c_cc[VTIME] == 0 ? Portions::at_once : Portions::waits;
 }
 
+// Job control comes before all else: from a process group in the background the controlling
+// terminal cannot be read (SIGTTIN in signal(7)), or says EIO to one that ignores this. A read of
+// nothing is treated alike and never waits; but the kernel would make it again after a handler of
+// ours.
+long ask_in_background(int fd) {
+    int group, session;
+    bool background = sys::invoke(SYS_ioctl, fd, TIOCGPGRP, &group) == 0 &&
+                      group != sys::invoke(SYS_getpgid, 0) &&
+                      sys::invoke(SYS_ioctl, fd, TIOCGSID, &session) == 0 &&
+                      session == sys::invoke(SYS_getsid, 0);
+    if (!background) return -EAGAIN;
+    sys::SignalAction action;
+    bool caught = sys::signal_action(SIGTTIN, nullptr, &action) == 0 && action.handler != SIG_DFL &&
+                  action.handler != SIG_IGN;
+    if (caught && (self->blocked & bit(SIGTTIN)) == 0) {
+        sys::invoke(SYS_kill, 0, SIGTTIN);
+        return (action.flags & SA_RESTART) != 0 ? -EAGAIN : -EINTR;
+    }
+    OwnMaskInKernel scope;
+    long r = sys::invoke(SYS_read, fd, &group, 0);
+    return r == 0 ? -EAGAIN : r;
+}
+
 }  // namespace green
 
 HOOK(ssize_t, read, (int fd, void* buffer, size_t size), redirected) {
