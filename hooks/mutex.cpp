@@ -85,7 +85,13 @@ int try_lock_for_kernel(pthread_mutex_t* m) {
 int unlock_original(pthread_mutex_t* m) {
     if (!kernel_releases(m)) return original_pthread_mutex_unlock()(m);
     if (!locked_by_process(m) || locked_by_another(m)) return EPERM;
-    return as_first_thread([m] { return original_pthread_mutex_unlock()(m); });
+    // Of a recursive one glibc asks __owner after all; it is locked still where others are to go.
+    int& owner_id = m->__data.__owner;
+    bool named = owner_id == self->tid;
+    if (named) owner_id = kernels_tid();
+    int error = as_first_thread([m] { return original_pthread_mutex_unlock()(m); });
+    if (named && owner_id == kernels_tid()) owner_id = self->tid;
+    return error;
 }
 
 // glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
