@@ -391,15 +391,9 @@ void flow_listens(int fd) {
     if (is_active_mode() && activate()) adopt(fd);
 }
 
-}  // namespace green
-
-using namespace green;
-
-HOOK(int, epoll_ctl, (int set, int operation, int fd, epoll_event* event), redirected) {
-    long r = sys::invoke(SYS_epoll_ctl, set, operation, fd, event);
-    if (r == 0 && accept_mode != AcceptMode::off && operation == EPOLL_CTL_ADD) {
-        if (is_active_mode()) note_member(set, fd);
-        shape_sees_member(set, fd);
-    }
-    return static_cast<int>(result(r));
+void flow_adds_member(int set, int fd) {
+    if (is_active_mode()) note_member(set, fd);
+    shape_sees_member(set, fd);
 }
+
+}  // namespace green

@@ -9,6 +9,8 @@
 #include "hooks/transfer.h"
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 
 using namespace green;
@@ -66,12 +68,32 @@ long read_once(int fd, FdKind kind, void* buffer, size_t size) {
     return sys::invoke(SYS_read, fd, buffer, size);
 }
 
+// A read that waits on a pseudo terminal whose other side is closed fails; to those that come later
+// that is the end of it, as to those who have asked poll(2) before.
+long waited_in_vain(int fd) {
+    struct stat st;
+    termios t;
+    constexpr unsigned first_slave = 136, last_slave = 143;  // of the kernel's devices.txt
+    bool slave = sys::invoke(SYS_fstat, fd, &st) == 0 && S_ISCHR(st.st_mode) &&
+                 major(st.st_rdev) >= first_slave && major(st.st_rdev) <= last_slave;
+    bool hung_up = slave && sys::invoke(SYS_ioctl, fd, TCGETS, &t) == -EIO;
+    return hung_up ? -EIO : 0;
+}
+
+// What a read(2) or readv(2) does; `op` as in try_and_wait().
+template <class Op>
+long read_or_wait(int fd, size_t size, Op op) {
+    Transfer transfer;
+    long r = try_and_wait(fd, in, size == 0, op, transfer);
+    return r == 0 && transfer.waited && size > 0 ? waited_in_vain(fd) : r;
+}
+
 long green_read(int fd, void* buffer, size_t size) {
     long signals;
     if (signals_read_and_let_in() != 0 && signals_read(fd, buffer, size, &signals)) return signals;
     Portions how = portions_of(fd);
     if (how != Portions::no) return read_portion(how, SYS_read, fd, buffer, size);
-    return try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+    return read_or_wait(fd, size, [=](FdKind kind) {
         // A read of nothing returns 0 on a socket; a recv of nothing waits.
         return read_once(fd, size == 0 ? FdKind::plain : kind, buffer, size);
     });
@@ -107,6 +129,29 @@ Portions portions_asked(int fd, FdState* s) {
     bool raw = sys::invoke(SYS_ioctl, fd, TCGETS, &t) == 0 && (t.c_lflag & ICANON) == 0;
     if (!raw || (t.c_cc[VMIN] == 1 && t.c_cc[VTIME] == 0)) return Portions::no;
     return t.c_cc[VMIN] == 0 && t.c_cc[VTIME] == 0 ? Portions::at_once : Portions::waits;
+}
+
+// Job control comes before all else: from a process group in the background the controlling
+// terminal cannot be read (SIGTTIN in signal(7)), or says EIO to one that ignores this. A read of
+// nothing is treated alike and never waits; but the kernel would make it again after a handler of
+// ours.
+long ask_in_background(int fd) {
+    int group, session;
+    bool background = sys::invoke(SYS_ioctl, fd, TIOCGPGRP, &group) == 0 &&
+                      group != sys::invoke(SYS_getpgid, 0) &&
+                      sys::invoke(SYS_ioctl, fd, TIOCGSID, &session) == 0 &&
+                      session == sys::invoke(SYS_getsid, 0);
+    if (!background) return -EAGAIN;
+    sys::SignalAction action;
+    bool caught = sys::signal_action(SIGTTIN, nullptr, &action) == 0 && action.handler != SIG_DFL &&
+                  action.handler != SIG_IGN;
+    if (caught && (self->blocked & bit(SIGTTIN)) == 0) {
+        sys::invoke(SYS_kill, 0, SIGTTIN);
+        return (action.flags & SA_RESTART) != 0 ? -EAGAIN : -EINTR;
+    }
+    OwnMaskInKernel scope;
+    long r = sys::invoke(SYS_read, fd, &group, 0);
+    return r == 0 ? -EAGAIN : r;
 }
 
 }  // namespace green
@@ -156,7 +201,7 @@ HOOK(ssize_t, readv, (int fd, const iovec* v, int count), redirected) {
     Portions how = portions_of(fd);
     if (how != Portions::no) return result(read_portion(how, SYS_readv, fd, v, count));
     size_t size = total_size(v, count);
-    return result(try_and_wait(fd, in, size == 0, [=](FdKind kind) {
+    return result(read_or_wait(fd, size, [=](FdKind kind) {
         if (kind == FdKind::plain && may_be_uncached(fd, size)) {
             return read_file(fd, v, count, current_position);
         }

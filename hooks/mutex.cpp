@@ -85,7 +85,13 @@ int try_lock_for_kernel(pthread_mutex_t* m) {
 int unlock_original(pthread_mutex_t* m) {
     if (!kernel_releases(m)) return original_pthread_mutex_unlock()(m);
     if (!locked_by_process(m) || locked_by_another(m)) return EPERM;
-    return as_first_thread([m] { return original_pthread_mutex_unlock()(m); });
+    // Of a recursive one glibc asks __owner after all; it is locked still where others are to go.
+    int& owner_id = m->__data.__owner;
+    bool named = owner_id == self->tid;
+    if (named) owner_id = kernels_tid();
+    int error = as_first_thread([m] { return original_pthread_mutex_unlock()(m); });
+    if (named && owner_id == kernels_tid()) owner_id = self->tid;
+    return error;
 }
 
 // glibc's trylock, with one of its leaks mended: it leaves a robust mutex locked that it finds
@@ -176,7 +182,9 @@ int green_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* time) {
     int error = try_lock(m);
     if (error != EBUSY) return error;
     if (would_deadlock(m)) return EDEADLK;
-    if (bad_nanoseconds(time)) return EINVAL;
+    // A priority-inheriting one is the kernel's to wait for, which takes no time before 1970.
+    bool refused = (m->__data.__kind & inheriting) != 0 && time->tv_sec < 0;
+    if (bad_nanoseconds(time) || refused) return EINVAL;
     return lock_slowly(m, deadline_at(clock, time));
 }
 

@@ -354,6 +354,22 @@ HOOK(int, pselect,
         mask, [=] { return green_select(count, r, w, e, deadline_in(timeout), is_zero(timeout)); });
 }
 
+// That our set watches the program's makes a nest of sets deeper, and paths longer, of which a
+// descriptor that hundreds of sets hold may have only so many (ELOOP and EINVAL in epoll_ctl(2)).
+// The program comes first: who waits for a set that finds no place in ours looks again and again.
+HOOK(int, epoll_ctl, (int set, int operation, int fd, epoll_event* event), redirected) {
+    auto call = [=] { return sys::invoke(SYS_epoll_ctl, set, operation, fd, event); };
+    auto at_limit = [](long r) { return r == -ELOOP || r == -EINVAL; };
+    bool adds = operation == EPOLL_CTL_ADD;
+    long r = call();
+    if (self != nullptr && adds && set != fd) {
+        if (at_limit(r) && fd_unwatch(set)) r = call();
+        if (at_limit(r) && fd_unwatch_sets()) r = call();
+    }
+    if (r == 0 && adds && accept_mode != AcceptMode::off) flow_adds_member(set, fd);
+    return static_cast<int>(result(r));
+}
+
 HOOK(int, epoll_wait, (int fd, epoll_event* events, int max, int timeout), redirected) {
     if (in_loop()) return loop_poll(fd, events, max, timeout);
     if (accept_mode != AcceptMode::off) shape_comes_back(fd);

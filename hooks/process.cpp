@@ -100,11 +100,11 @@ long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
 long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* usage) {
     cancellation_point();
     long r;
+    siginfo_t unseen;
+    siginfo_t* found = info == nullptr ? &unseen : info;  // written to by failures, too
     auto ask = [&] {
-        siginfo_t found = {};
-        r = sys::invoke(SYS_waitid, type, id, &found, options | WNOHANG, usage);
-        bool answered = r < 0 || found.si_pid != 0 || (options & WNOHANG) != 0;
-        if (answered && r >= 0 && info != nullptr) *info = found;
+        r = sys::invoke(SYS_waitid, type, id, found, options | WNOHANG, usage);
+        bool answered = r < 0 || found->si_pid != 0 || (options & WNOHANG) != 0;
         if (!answered && type == P_PIDFD &&
             (sys::invoke(SYS_fcntl, id, F_GETFL) & O_NONBLOCK) != 0) {
             r = -EAGAIN;

@@ -407,6 +407,7 @@ bool by_hook(long number, const long* a, long* r) {
         GREEN_NUMBER(recvmsg)
         GREEN_NUMBER(sendmsg)
         GREEN_NUMBER(ppoll)
+        GREEN_NUMBER(epoll_ctl)
         GREEN_NUMBER(epoll_pwait)
         GREEN_NUMBER(nanosleep)
         GREEN_NUMBER(sched_yield)

@@ -162,6 +162,9 @@ class NonblockingForOneCall {
     long flags_;
 };
 
+// What a read of a terminal with nothing to read says to a process in the background: hooks/io.cpp.
+long ask_in_background(int fd);
+
 // One attempt that does not block, by what the descriptor is. `op(kind)` makes the system call:
 // with MSG_DONTWAIT for a socket, with RWF_NOWAIT for FdKind::nowait, plainly for FdKind::plain.
 template <class Op>
@@ -183,7 +186,7 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
             // somebody has. Of room there is perhaps not enough for all.
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
                 !(direction == in ? s->drains : is_anonymous(fd))) {
-                return -EAGAIN;
+                return direction == in && s->portions ? ask_in_background(fd) : -EAGAIN;
             }
             if (direction == out || s->drains) {
                 NonblockingForOneCall scope(fd);

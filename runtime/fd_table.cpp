@@ -383,6 +383,25 @@ bool fd_watch(int fd) {
     return s != nullptr && (s->registered || add_to_epoll(fd, s));
 }
 
+bool fd_unwatch(int fd) {
+    FdState* s = fd_state(fd);
+    if (s == nullptr || !s->registered) return false;
+    epoll_event unused = {};
+    loop_epoll_ctl(EPOLL_CTL_DEL, fd, &unused);
+    s->registered = s->drained[in] = s->drained[out] = false;
+    for (FdWait* w = s->waiters; w != nullptr; w = w->next) unpark(w->thread);
+    return true;
+}
+
+bool fd_unwatch_sets() {
+    bool any = false;
+    for (unsigned i = 0; i < numbers_used; ++i) {
+        auto fd = static_cast<int>(i);
+        if (table[i].registered && loop_is_epoll_set(fd)) any = fd_unwatch(fd) || any;
+    }
+    return any;
+}
+
 Wake wait_fds(FdWait* waits, unsigned count, sys::Deadline deadline) {
     Thread* me = self;
     if (me->shares_stack) waits = slice_keep(me, waits, count);

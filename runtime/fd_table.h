@@ -173,6 +173,11 @@ Wake wait_fds(FdWait* waits, unsigned count, sys::Deadline deadline);
 // Registers a descriptor, if it is not yet. False if it cannot be waited for.
 bool fd_watch(int fd);
 
+// Takes a descriptor out of our set, until somebody waits for it again; who does so looks again.
+// False if it was not in it. And the same for all that are epoll sets of the program's.
+bool fd_unwatch(int fd);
+bool fd_unwatch_sets();
+
 // For the loop: fetches what fd_event() will touch, first for an event some way ahead, then, as
 // this one's descriptor has come, for one that is nearer.
 void fd_prefetch(const epoll_event& far, const epoll_event& near);

@@ -296,6 +296,12 @@ long loop_epoll_ctl(int operation, int fd, epoll_event* event) {
     return sys::invoke(SYS_epoll_ctl, epoll_fd, operation, fd, event);
 }
 
+// It is asked for ours, which it cannot hold; what is no set says EINVAL.
+bool loop_is_epoll_set(int fd) {
+    epoll_event unused = {};
+    return sys::invoke(SYS_epoll_ctl, fd, EPOLL_CTL_DEL, epoll_fd, &unused) == -ENOENT;
+}
+
 uint64_t loop_time() { return time_now; }
 
 struct ev_loop* loop_libev() {

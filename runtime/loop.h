@@ -51,6 +51,9 @@ bool in_loop();
 // epoll_ctl(2) on our set; a negated errno on failure.
 long loop_epoll_ctl(int operation, int fd, epoll_event* event);
 
+// Whether a descriptor of the program's is an epoll set.
+bool loop_is_epoll_set(int fd);
+
 // CLOCK_MONOTONIC as of the last poll.
 uint64_t loop_time();
 

@@ -36,6 +36,13 @@ static void* type_lines(void* argument) {
     return NULL;
 }
 
+static void* hang_up_a_reader(void* argument) {
+    sleep_ms(100);
+    wait_ticks(10);
+    SAME(close((int)(intptr_t)argument), 0);
+    return NULL;
+}
+
 int main(void) {
     int master = -1, slave = -1;
     struct termios mode, raw;
@@ -76,6 +83,14 @@ int main(void) {
     join(thread);
     SAME(close(slave), 0);
     say("lines and the hangup");
+
+    SAME(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    thread = start(hang_up_a_reader, (void*)(intptr_t)master);
+    FAILS(read(slave, line, sizeof line), EIO);
+    SAME(read(slave, line, sizeof line), 0);
+    join(thread);
+    SAME(close(slave), 0);
+    say("a reader that waits is told of the hangup");
     stop_ticking();
     return 0;
 }

@@ -114,6 +114,13 @@ int main(void) {
     FAILS(waitpid(getppid(), &status, 0), ECHILD);
     FAILS(waitpid(-1, &status, 0x800000), EINVAL);
     say("all of six, ECHILD, EINVAL");
+
+    siginfo_t info;
+    memset(&info, 1, sizeof info);
+    FAILS(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
+    SAME(info.si_pid, 0);
+    SAME(info.si_signo, 0);
+    say("what is told where there is no child: none");
     stop_ticking();
     return 0;
 }

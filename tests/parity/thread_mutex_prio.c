@@ -26,6 +26,8 @@ static void* try_lock(void* arg) {
     struct timespec t = in_ms(CLOCK_REALTIME, 30);
     SHOW(pthread_mutex_trylock(&mutex));
     SHOW(pthread_mutex_timedlock(&mutex, &t));
+    t.tv_sec = -1; /* refused, where other mutexes say that it has passed */
+    SHOW(pthread_mutex_timedlock(&mutex, &t));
     return NULL;
 }
 

@@ -12,15 +12,18 @@
 static pthread_mutex_t* mutex;
 static sem_t* step;
 
-static void make(int shared) {
+static void make_of_type(int shared, int type) {
     pthread_mutexattr_t attr;
     int robust = -1;
     pthread_mutexattr_init(&attr);
+    CHECK(pthread_mutexattr_settype(&attr, type) == 0);
     CHECK(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0);
     CHECK(pthread_mutexattr_getrobust(&attr, &robust) == 0 && robust == PTHREAD_MUTEX_ROBUST);
     CHECK(pthread_mutexattr_setpshared(&attr, shared) == 0);
     CHECK(pthread_mutex_init(mutex, &attr) == 0);
 }
+
+static void make(int shared) { make_of_type(shared, PTHREAD_MUTEX_DEFAULT); }
 
 static void* lock_and_end(void* arg) {
     CHECK(pthread_mutex_lock(mutex) == 0);
@@ -71,6 +74,35 @@ static void in_one_process(void) {
     SHOW(pthread_mutex_trylock(mutex));
     SHOW(pthread_mutex_consistent(mutex));
     SHOW(pthread_mutex_destroy(mutex));
+}
+
+static void* try_here(void* arg) {
+    (void)arg;
+    SHOW(pthread_mutex_trylock(mutex));
+    SHOW(pthread_mutex_unlock(mutex));
+    return NULL;
+}
+
+static void* lock_twice(void* arg) {
+    SHOW(pthread_mutex_lock(mutex));
+    SHOW(pthread_mutex_lock(mutex));
+    SHOW(pthread_mutex_unlock(mutex));
+    finish(spawn(try_here, NULL));
+    SHOW(pthread_mutex_unlock(mutex));
+    SHOW(pthread_mutex_unlock(mutex));
+    return arg;
+}
+
+static void of_every_type(void) {
+    const int types[] = {PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK};
+    for (int i = 0; i < 2; i++) {
+        puts(i == 0 ? "--- recursive" : "--- checked");
+        make_of_type(PTHREAD_PROCESS_PRIVATE, types[i]);
+        finish(spawn(lock_twice, NULL));
+        SHOW(pthread_mutex_lock(mutex));
+        SHOW(pthread_mutex_unlock(mutex));
+        SHOW(pthread_mutex_destroy(mutex));
+    }
 }
 
 static void across_processes(int by_thread) {
@@ -147,6 +179,7 @@ int main(void) {
     step = (sem_t*)(memory + 1024);
     sem_init(step, 1, 0);
     in_one_process();
+    of_every_type();
     puts("--- a child process, killed");
     across_processes(0);
     puts("--- a thread of a child process");
