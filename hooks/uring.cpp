@@ -4,7 +4,9 @@
 // for one parks as for any other descriptor. What the kernel is asked before and after is "is there
 // one?": the call itself with a time-out of zero (IORING_ENTER_EXT_ARG, Linux 5.11), which also
 // brings in what a ring keeps back until somebody asks. What the caller wants submitted goes first,
-// by itself. How many there are is told by the ring alone, in the program's memory; where that is
+// by itself. A ring whose completions wait for the thread that made it (IORING_SETUP_DEFER_TASKRUN)
+// is readable and nobody is told: there, and where it is not known, who waits asks again at growing
+// intervals. How many there are is told by the ring alone, in the program's memory; where that is
 // not known, a helper waits for several.
 //
 // Hardly a program makes these calls: liburing does, by instructions of its own, so that they pass
@@ -37,6 +39,11 @@ constexpr Manner completions = {Lasts::endlessly, false, false};
 // is CLOCK_MONOTONIC unless the program has chosen otherwise); the wait is not counted as one for
 // I/O.
 constexpr unsigned absolute_timer = 1U << 5, no_iowait = 1U << 7;
+
+bool announces(unsigned setup_flags) {
+    constexpr unsigned defer_taskrun = 1U << 13;
+    return (setup_flags & defer_taskrun) == 0;
+}
 
 // The part of liburing's struct io_uring that tells how many completions there are.
 struct CompletionQueue {
@@ -94,17 +101,25 @@ long wait_on_helper(const CompletionWait& w) {
     return sys::invoke(SYS_io_uring_enter, w.fd, 0, w.count, flags, &argument, sizeof argument);
 }
 
+Wake wait_for_news(const CompletionWait& w, uint64_t* nap) {
+    const FdState* s = w.registered_ring ? nullptr : fd_state(w.fd);
+    if (s == nullptr) return pause_until(nap, w.deadline);
+    if (s->announces) return wait_fd(w.fd, EPOLLIN, w.deadline);
+    uint64_t slice = *nap;
+    if (*nap < 16 * sys::millisecond) *nap *= 2;
+    return wait_a_slice(slice, w.deadline,
+                        [&](sys::Deadline until) { return wait_fd(w.fd, EPOLLIN, until); });
+}
+
 long wait_completions(const CompletionWait& w) {
     MaskDuringCall scope(w.mask);
-    uint64_t nap = sys::millisecond;
+    uint64_t nap = sys::millisecond / 16;
     for (bool first = true;; first = false) {
         long r = ask(w);
         if (r == 0 && w.count > 1 && w.queue == nullptr) return wait_on_helper(w);
         if (r != -ETIME) return finish_call(r);
         if (first && safe_point()) return -EINTR;
-        bool no_descriptor = w.registered_ring || fd_state(w.fd) == nullptr;
-        Wake why =
-            no_descriptor ? pause_until(&nap, w.deadline) : wait_fd(w.fd, EPOLLIN, w.deadline);
+        Wake why = wait_for_news(w, &nap);
         if (why == Wake::timed_out) return ask(w);
         if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
@@ -157,6 +172,11 @@ long get_events(const long* a, const sigset_t* mask) {
 }  // namespace
 
 namespace green {
+
+void green_uring_made(int fd, unsigned setup_flags) {
+    fd_forget(fd);
+    if (FdState* s = fd_state(fd)) s->announces = announces(setup_flags);
+}
 
 long green_uring_enter(const long* a) {
     CompletionWait w;
@@ -223,12 +243,13 @@ void* of_liburing(const char* name, const void* caller) {
 
 CompletionWait of_ring(const Ring* ring, unsigned count, const timespec* timeout,
                        const sigset_t* mask) {
+    if (FdState* s = fd_state(ring->fd)) s->announces = announces(ring->flags);
     return {ring->fd, false, count, deadline_in(timeout), mask, &ring->completion, 0};
 }
 
 // A ring's number was made by liburing itself: what was known of it is another's.
 int ring_made(int r, const Ring* ring) {
-    if (r == 0 && self != nullptr) fd_forget(ring->fd);
+    if (r == 0 && self != nullptr) green_uring_made(ring->fd, ring->flags);
     return r;
 }
 
