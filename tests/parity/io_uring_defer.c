@@ -1,7 +1,7 @@
 /* A ring that hands its completions only to the thread that asks (IORING_SETUP_DEFER_TASKRUN), of
  * whose completions poll(2) tells nobody: each of many waits ends soon after what it waits for.
  *
- * PARITY: switches=60 threads=3 timeout=20
+ * PARITY: switches=60 threads=2 timeout=20
  */
 #include "io_uring.h"
 
