@@ -79,6 +79,18 @@ void no_longer_waits(Thread* t) {
     }
 }
 
+// The caller waits here and nowhere else: another flow had taken what poll(2) promised it, and may
+// have been told of other listeners as well, where somebody else is needed now.
+void waits_only_at(Listener* here) {
+    for (Listener& l : listeners) {
+        if (&l == here || l.waiting != self) continue;
+        l.waiting = nullptr;
+        if (l.acceptor != nullptr) wake_address(&l);
+    }
+    here->waiting = self;
+    here->set = 0;
+}
+
 bool may_start_copy(const Listener& l) {
     if (l.waiting != nullptr || !l.left_copy) return false;
     return accept_mode == AcceptMode::fork ? fork_may_go(max_flows) : flows < max_flows;
@@ -356,7 +368,7 @@ long accept_in_mode(int fd, sockaddr* address, socklen_t* size, int flags, Accep
     for (;;) {
         shape_comes_back(fd);
         if (is_superfluous(*l)) end_flow();
-        l->waiting = self;
+        waits_only_at(l);
         // A spare at another listener stays: what select(2) had told of this one may be taken by
         // now, and then nobody else would serve that one.
         bool drop = accept_mode == AcceptMode::fork && !fork_is_copy() && l->left_copy;

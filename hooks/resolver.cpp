@@ -266,6 +266,7 @@ void Exchange::hide_authentic_bit(const Place& place) const {
 }
 
 int Exchange::run(Place first, Place second) {
+    errno = 0;  // as glibc does where it opens a socket: the question's own making leaves an ENOENT
     places_[0] = first;
     places_[1] = second;
     auto count = static_cast<unsigned>(state_->nscount);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -661,7 +662,10 @@ HOOK(long, syscall, (long number, ...), interposed) {
         if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));
     }
     if (r >= 0 && restricts(number, a)) sandboxed = true;
-    if (self != nullptr && number == SYS_io_uring_setup && r >= 0) fd_forget(static_cast<int>(r));
+    if (self != nullptr && number == SYS_io_uring_setup && r >= 0) {
+        green_uring_made(static_cast<int>(r),
+                         reinterpret_cast<const io_uring_params*>(a[1])->flags);
+    }
     if (signals_arrived) handle_what_came();  // perhaps it was the call that sent it
     return result(r);
 }

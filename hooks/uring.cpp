@@ -4,7 +4,9 @@
 // for one parks as for any other descriptor. What the kernel is asked before and after is "is there
 // one?": the call itself with a time-out of zero (IORING_ENTER_EXT_ARG, Linux 5.11), which also
 // brings in what a ring keeps back until somebody asks. What the caller wants submitted goes first,
-// by itself. How many there are is told by the ring alone, in the program's memory; where that is
+// by itself. A ring whose completions wait for the thread that made it (IORING_SETUP_DEFER_TASKRUN)
+// is readable and nobody is told: there, and where it is not known, who waits asks again at growing
+// intervals. How many there are is told by the ring alone, in the program's memory; where that is
 // not known, a helper waits for several.
 //
 // Hardly a program makes these calls: liburing does, by instructions of its own, so that they pass
@@ -33,6 +35,16 @@ constexpr timespec zero = {0, 0};
 // What these calls wait for is no cancellation point, and never restarted (io_uring_enter(2)).
 constexpr Manner completions = {Lasts::endlessly, false, false};
 
+// Flags of newer kernels than the headers here: the time-out is a time of the ring's clock (which
+// is CLOCK_MONOTONIC unless the program has chosen otherwise); the wait is not counted as one for
+// I/O.
+constexpr unsigned absolute_timer = 1U << 5, no_iowait = 1U << 7;
+
+bool announces(unsigned setup_flags) {
+    constexpr unsigned defer_taskrun = 1U << 13;
+    return (setup_flags & defer_taskrun) == 0;
+}
+
 // The part of liburing's struct io_uring that tells how many completions there are.
 struct CompletionQueue {
     unsigned *head, *tail, *mask, *entries;
@@ -45,6 +57,7 @@ struct CompletionWait {
     sys::Deadline deadline;
     const sigset_t* mask;
     const CompletionQueue* queue;  // null: not known
+    unsigned newer_flags = 0;      // for the kernel to accept or not
 };
 
 bool enough(const CompletionWait& w) {
@@ -59,7 +72,7 @@ long ask(const CompletionWait& w) {
     __kernel_timespec none = {};
     io_uring_getevents_arg argument = {};
     argument.ts = reinterpret_cast<uintptr_t>(&none);
-    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | w.newer_flags;
     if (w.registered_ring) flags |= IORING_ENTER_REGISTERED_RING;
     long r = sys::invoke(SYS_io_uring_enter, w.fd, 0, 1, flags, &argument, sizeof argument);
     return r == 0 && !enough(w) ? -ETIME : r;
@@ -75,7 +88,8 @@ long wait_on_helper(const CompletionWait& w) {
         left = sys::to_timespec(w.deadline > now ? w.deadline - now : 0);
         argument.ts = reinterpret_cast<uintptr_t>(&left);
     }
-    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    unsigned flags =
+        IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (w.newer_flags & ~absolute_timer);
     if (!w.registered_ring) {
         long r = offloaded(completions, SYS_io_uring_enter, w.fd, 0, w.count, flags, &argument,
                            sizeof argument);
@@ -87,17 +101,25 @@ long wait_on_helper(const CompletionWait& w) {
     return sys::invoke(SYS_io_uring_enter, w.fd, 0, w.count, flags, &argument, sizeof argument);
 }
 
+Wake wait_for_news(const CompletionWait& w, uint64_t* nap) {
+    const FdState* s = w.registered_ring ? nullptr : fd_state(w.fd);
+    if (s == nullptr) return pause_until(nap, w.deadline);
+    if (s->announces) return wait_fd(w.fd, EPOLLIN, w.deadline);
+    uint64_t slice = *nap;
+    if (*nap < 16 * sys::millisecond) *nap *= 2;
+    return wait_a_slice(slice, w.deadline,
+                        [&](sys::Deadline until) { return wait_fd(w.fd, EPOLLIN, until); });
+}
+
 long wait_completions(const CompletionWait& w) {
     MaskDuringCall scope(w.mask);
-    uint64_t nap = sys::millisecond;
+    uint64_t nap = sys::millisecond / 16;
     for (bool first = true;; first = false) {
         long r = ask(w);
         if (r == 0 && w.count > 1 && w.queue == nullptr) return wait_on_helper(w);
         if (r != -ETIME) return finish_call(r);
         if (first && safe_point()) return -EINTR;
-        bool no_descriptor = w.registered_ring || fd_state(w.fd) == nullptr;
-        Wake why =
-            no_descriptor ? pause_until(&nap, w.deadline) : wait_fd(w.fd, EPOLLIN, w.deadline);
+        Wake why = wait_for_news(w, &nap);
         if (why == Wake::timed_out) return ask(w);
         if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
@@ -110,7 +132,8 @@ long enter_natively(const long* a) {
 // Whether the call is one of those known here; then `w` tells what to wait for.
 bool understood(const long* a, CompletionWait* w) {
     constexpr unsigned known = IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP |
-                               IORING_ENTER_EXT_ARG | IORING_ENTER_REGISTERED_RING;
+                               IORING_ENTER_EXT_ARG | IORING_ENTER_REGISTERED_RING |
+                               absolute_timer | no_iowait;
     auto flags = static_cast<unsigned>(a[3]);
     if ((flags & ~known) != 0) return false;
     *w = {static_cast<int>(a[0]),
@@ -118,7 +141,8 @@ bool understood(const long* a, CompletionWait* w) {
           static_cast<unsigned>(a[2]),
           sys::never,
           nullptr,
-          nullptr};
+          nullptr,
+          flags & (absolute_timer | no_iowait)};
     if ((flags & IORING_ENTER_EXT_ARG) == 0) {
         w->mask = reinterpret_cast<const sigset_t*>(a[4]);
         return true;
@@ -126,7 +150,9 @@ bool understood(const long* a, CompletionWait* w) {
     auto* argument = reinterpret_cast<const io_uring_getevents_arg*>(a[4]);
     if (a[5] != sizeof *argument || argument->pad != 0) return false;
     w->mask = reinterpret_cast<const sigset_t*>(argument->sigmask);
-    w->deadline = deadline_in(reinterpret_cast<const timespec*>(argument->ts));
+    auto* time = reinterpret_cast<const timespec*>(argument->ts);
+    bool absolute = (flags & absolute_timer) != 0;
+    w->deadline = absolute ? deadline_at(CLOCK_MONOTONIC, time) : deadline_in(time);
     return true;
 }
 
@@ -147,10 +173,17 @@ long get_events(const long* a, const sigset_t* mask) {
 
 namespace green {
 
+void green_uring_made(int fd, unsigned setup_flags) {
+    fd_forget(fd);
+    if (FdState* s = fd_state(fd)) s->announces = announces(setup_flags);
+}
+
 long green_uring_enter(const long* a) {
     CompletionWait w;
     bool waits = (a[3] & IORING_ENTER_GETEVENTS) != 0 && static_cast<unsigned>(a[2]) != 0;
-    if (!waits || !understood(a, &w)) return finish_call(enter_natively(a));
+    bool here = waits && understood(a, &w);
+    if (waits ? !here : (a[3] & IORING_ENTER_SQ_WAIT) != 0) count_native("syscall");
+    if (!here) return finish_call(enter_natively(a));
     long submitted = 0;
     if (a[1] != 0) {
         unsigned flags = static_cast<unsigned>(a[3]) & ~(IORING_ENTER_EXT_ARG);
@@ -210,12 +243,13 @@ void* of_liburing(const char* name, const void* caller) {
 
 CompletionWait of_ring(const Ring* ring, unsigned count, const timespec* timeout,
                        const sigset_t* mask) {
-    return {ring->fd, false, count, deadline_in(timeout), mask, &ring->completion};
+    if (FdState* s = fd_state(ring->fd)) s->announces = announces(ring->flags);
+    return {ring->fd, false, count, deadline_in(timeout), mask, &ring->completion, 0};
 }
 
 // A ring's number was made by liburing itself: what was known of it is another's.
 int ring_made(int r, const Ring* ring) {
-    if (r == 0 && self != nullptr) fd_forget(ring->fd);
+    if (r == 0 && self != nullptr) green_uring_made(ring->fd, ring->flags);
     return r;
 }
 

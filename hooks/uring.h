@@ -9,4 +9,7 @@ long green_uring_enter(const long* a);
 long green_io_getevents(const long* a);
 long green_io_pgetevents(const long* a);
 
+// A ring was made, with these flags (IORING_SETUP_...).
+void green_uring_made(int fd, unsigned setup_flags);
+
 }  // namespace green

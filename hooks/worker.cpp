@@ -67,7 +67,7 @@ struct Channel {
     char token[32];
 };
 
-constexpr unsigned most_listeners = 64;
+constexpr unsigned most_listeners = 1024;
 struct {
     int fd;
     long process;

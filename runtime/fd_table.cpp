@@ -73,7 +73,8 @@ void doubt_all_modes() {
 
 // Nothing is known of the number, and nobody waits for it.
 bool means_nothing(const FdState& s) {
-    return s.kind == FdKind::unknown && !s.registered && !s.ours && s.waiters == nullptr;
+    return s.kind == FdKind::unknown && !s.registered && !s.ours && !s.announces &&
+           s.waiters == nullptr;
 }
 
 bool add_to_epoll(int fd, FdState* s) { return register_fd(fd, s, EPOLL_CTL_ADD); }

@@ -65,6 +65,7 @@ struct alignas(64) FdState {  // a cache line
     bool cached;          // a file whose reads can be asked for what lies in the page cache
     bool lingers;         // close(2) waits (SO_LINGER, socket(7))
     bool portions;        // a read may want more than something: SO_RCVLOWAT, and terminals
+    bool announces;       // a ring of io_uring that poll(2) is told of
     uint8_t reads;        // with success, since a wait or one that should have found nothing
     uint8_t usual_reads;  // before one found nothing, the last time
 };

@@ -8,11 +8,14 @@
 #include "runtime/resolver.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <dlfcn.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -125,20 +128,20 @@ size_t question_end(const unsigned char* m, size_t size) {
     return at <= size ? at : 0;
 }
 
-unsigned char lower(unsigned char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<unsigned char>(c - 'A' + 'a') : c;
-}
-
-// Names are compared without case (RFC 1035, 2.3.3); a label's length is never a letter.
+// As glibc compares them: names without case (RFC 1035, 2.3.3). An answer whose question cannot be
+// read counts, too; what is made of it is for the asker to say.
 bool same_question(const DnsQuery* q, const unsigned char* m, size_t size) {
-    size_t end = question_end(q->bytes, q->size);
     constexpr unsigned char one[] = {0, 1};
-    if (end == 0 || size < end || memcmp(m + 4, one, sizeof one) != 0) return false;
-    size_t name_end = end - 4;
-    for (size_t i = header_size; i < name_end; ++i) {
-        if (lower(m[i]) != lower(q->bytes[i])) return false;
-    }
-    return memcmp(m + name_end, q->bytes + name_end, 4) == 0;
+    constexpr size_t type_and_class = 4;
+    char asked[MAXDNAME], answered[MAXDNAME];
+    auto name_size = [](const unsigned char* from, size_t room, char* name) {
+        return dn_expand(from, from + room, from + header_size, name, MAXDNAME);
+    };
+    if (memcmp(m + 4, one, sizeof one) != 0) return false;
+    int there = name_size(m, size, answered), here = name_size(q->bytes, q->size, asked);
+    if (there < 0 || header_size + static_cast<size_t>(there) + type_and_class > size) return true;
+    return here >= 0 && strcasecmp(asked, answered) == 0 &&
+           memcmp(m + header_size + there, q->bytes + header_size + here, type_and_class) == 0;
 }
 
 // Some servers refuse with a bare header, which glibc lets stand for any question of that id.

@@ -32,6 +32,7 @@ Thread* resident = nullptr;
 Context mover;
 Snapshot* wanted = nullptr;  // a snapshot of the resident
 Thread* arriving = nullptr;  // or else: bring this one in
+bool taking = false;         // who comes out of slice_take() is the one that went in
 alignas(64) char mover_stack[32768];
 
 void copy_state_out(char* to) {
@@ -155,8 +156,11 @@ bool slice_take(Snapshot* s, bool* copied) {
     if (s->copy.slot.base == nullptr && !stack_allocate(capacity, 0, &s->copy.slot)) return false;
     s->blocked = me->blocked;
     wanted = s;
+    // A copy may have the memory of a thread that has ended: who is `self` proves nothing.
+    taking = true;
     green_context_switch(&me->context, &mover);
-    *copied = self != me;
+    *copied = !taking;
+    taking = false;
     return true;
 }
 

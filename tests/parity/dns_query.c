@@ -27,8 +27,12 @@ static void* ask(void* argument) {
         SAME(memcmp(answer + size - 4, address, 4), 0);
     }
     unsigned char answer[1024];
+    errno = 0;
     SAME(res_nsearch(&state, "no.such.name", ns_c_in, ns_t_a, answer, sizeof answer), -1);
+    SAME(errno, 0);
     SAME(state.res_h_errno, HOST_NOT_FOUND);
+    SAME(res_nquery(&state, "odd1.test", ns_c_in, ns_t_a, answer, sizeof answer), -1);
+    SAME(state.res_h_errno, NO_DATA); /* that is an answer, too: nobody is asked again */
     if (me == 0)
         CHECK(res_nquery(&state, "lost1.test", ns_c_in, ns_t_a, answer, sizeof answer) > 0);
     res_nclose(&state);

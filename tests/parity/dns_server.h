@@ -5,7 +5,7 @@
  *
  *   hostN.test   A 10.0.(N/256).(N%256), no AAAA       slowN.test   the same, after a few ticks
  *   bigN.test    the same, by TCP only                 lostN.test   the first question is dropped
- *   muteN.test   never answered
+ *   muteN.test   never answered                     oddN.test    an answer that cannot be read
  *   10.0.a.b     PTR hostN.test                        all others   NXDOMAIN
  */
 #ifndef DNS_SERVER_H
@@ -61,6 +61,7 @@ static inline size_t dns_answer(unsigned char* message, size_t size, int by_tcp)
     }
     if (strcmp(kind, "lost") == 0 && add_to(&dns_lost[number & 255], 1) <= 1) return 0;
     if (strcmp(kind, "mute") == 0) return 0;
+    if (strcmp(kind, "odd") == 0) return memset(message + 12, 0xff, 8), 20;
     if (strcmp(kind, "slow") == 0) wait_ticks(5);
     if (type != ns_t_a && type != ns_t_ptr) return end; /* exists, but not of this type */
     message[7] = 1;

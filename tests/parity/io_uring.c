@@ -82,6 +82,45 @@ static void time_outs(void) {
     say("time-outs");
 }
 
+static long enter_with(unsigned flags, struct timespec* time) {
+    struct io_uring_getevents_arg argument = {.ts = (unsigned long long)(uintptr_t)time};
+    return syscall(SYS_io_uring_enter, ring.fd, 0, 1,
+                   IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | flags, &argument,
+                   sizeof argument);
+}
+
+/* IORING_ENTER_ABS_TIMER and IORING_ENTER_NO_IOWAIT, which not all kernels know. */
+static void newer_flags(void) {
+    static const struct {
+        const char* name;
+        unsigned flags;
+    } kinds[] = {{"a point in time", 1U << 5}, {"no wait for I/O", 1U << 7}};
+    for (int i = 0; i < 2; i++) {
+        struct timespec time = {0, 1};
+        if (enter_with(kinds[i].flags, &time) < 0 && errno == EINVAL) continue;
+        pthread_t thread = start(write_later, (void*)(intptr_t)1);
+        read_by_ring(1);
+        SAME(ring_enter(&ring, 1, 0), 1);
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        time.tv_sec += 20;
+        SAME(enter_with(kinds[i].flags, &time), 0);
+        expect_words(1);
+        join(thread);
+        double begin = now_ms();
+        time = timespec_ms(50);
+        if (i == 0) {
+            clock_gettime(CLOCK_MONOTONIC, &time);
+            time.tv_nsec += 50000000;
+            if (time.tv_nsec >= 1000000000) time.tv_sec++, time.tv_nsec -= 1000000000;
+        }
+        long before = ticks();
+        FAILS(enter_with(kinds[i].flags, &time), ETIME);
+        TOOK(begin, 50);
+        CHECK(ticks() > before);
+        say("%s", kinds[i].name);
+    }
+}
+
 static long handled;
 static pthread_t main_thread;
 static void count(int number) {
@@ -135,6 +174,7 @@ static void all(const char* kind, unsigned flags) {
         another_submits();
     }
     time_outs();
+    newer_flags();
     signals();
     set_to(&handled, 0);
     errors();

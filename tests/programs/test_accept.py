@@ -130,6 +130,16 @@ def accept_objects():
 
 
 @test()
+def accept_several():
+    """Three listeners: nobody is given another's answer, and some flow always watches all of them."""
+    for _ in range(6):
+        run = subprocess.run([os.path.join(SERVERS, "several")], capture_output=True, timeout=30,
+                             env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_ACCEPT": "clone"},
+                             check=False)
+        assert (run.stdout, run.returncode) == (b"0 clients were not served\n", 0), run
+
+
+@test()
 def accept_one_after_another():
     """Connections that do not overlap: everything is as natively, the loop's locals included."""
     for name in ("plain", "poll", "select", "epoll", "streams", "objects"):

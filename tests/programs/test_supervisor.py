@@ -507,6 +507,29 @@ def workers_socket_activation():
     listener.close()
 
 
+@test(audit=False)
+def workers_close_listeners():
+    """A worker's listener that it closes refuses connections, and its port can be had again; with
+    more listeners than one would expect."""
+    code = """if True:
+        import socket, time
+        ones = [socket.create_server(("127.0.0.1", 0)) for _ in range(100)]
+        ports = [one.getsockname()[1] for one in ones]
+        for number in (0, 99):
+            ones[number].close()
+            with socket.socket() as client:
+                print(client.connect_ex(("127.0.0.1", ports[number])))
+            ones[number] = socket.create_server(("127.0.0.1", ports[number]))
+            with socket.socket() as client:
+                print(client.connect_ex(("127.0.0.1", ports[number])))
+        print("done", flush=True)
+        time.sleep(100)
+    """
+    with Service(["1"], PYTHON, "-c", code) as service:
+        wait_until(lambda: b"done" in service.output, "the end of the program")
+        assert service.output == b"111\n0\n111\n0\ndone\n", service.output
+
+
 @test(timeout=120, audit=False)
 def workers_behind_haproxy():
     """Two machines with README.md's configuration: one is updated, the other stopped and started."""
