@@ -36,7 +36,7 @@ int wait_until(const aiocb* const* requests, int count, int most, sys::Deadline 
     uint64_t nap = first_look;
     while (count_in_progress(requests, count) > most) {
         Wake why = pause_until(&nap, deadline);
-        if (why == Wake::timed_out) return EAGAIN;
+        if (why == Wake::timed_out) return waited(EAGAIN);
         if (why == Wake::interrupted && interruption_ends_call(false)) return EINTR;
     }
     return 0;

@@ -168,7 +168,7 @@ int lock_slowly(pthread_mutex_t* m, sys::Deadline deadline) {
         int error = try_lock(m);
         if (error == 0 && address_has_waiters(m)) note_waiter(m);
         if (error != EBUSY) return waited(error);
-        if (why == Wake::timed_out) return ETIMEDOUT;
+        if (why == Wake::timed_out) return waited(ETIMEDOUT);
     }
 }
 

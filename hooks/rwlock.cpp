@@ -52,7 +52,7 @@ int lock(pthread_rwlock_t* l, uint32_t as, sys::Deadline deadline) {
         if (why == Wake::timed_out) {
             // Readers that let this writer go first need not wait any longer.
             if (as == writer) wake_address(l, UINT32_MAX);
-            return ETIMEDOUT;
+            return waited(ETIMEDOUT);
         }
     }
 }

@@ -52,7 +52,7 @@ int wait_for(sem_t* s, sys::Deadline deadline) {
             return waited(0);
         }
         Wake why = wait_object(s, shared, deadline, 0, overtaken);
-        if (why == Wake::timed_out) return ETIMEDOUT;
+        if (why == Wake::timed_out) return waited(ETIMEDOUT);
         // With a time-out it is never restarted, by the kernel (futex(2)) or glibc.
         bool restartable = deadline == sys::never;
         if (why == Wake::interrupted && interruption_ends_call(restartable)) return EINTR;

@@ -269,8 +269,10 @@ void take_default_action(int signal) {
 // The next signal for a handler of this thread. Actions that have changed meanwhile are taken.
 bool take_for_handler(Thread* me, siginfo_t* info) {
     distribute();
-    while (dequeue_signal(&me->pending, ~me->blocked, info) ||
-           dequeue_signal(&for_process, chosen_for(me), info)) {
+    // What it waits for by sigwait(3) goes there, though it lets it in.
+    Mask others = ~me->awaited;
+    while (dequeue_signal(&me->pending, ~me->blocked & others, info) ||
+           dequeue_signal(&for_process, chosen_for(me) & others, info)) {
         if ((ours & ~only_guarded & bit(info->si_signo)) != 0) return true;
         take_default_action(info->si_signo);
     }

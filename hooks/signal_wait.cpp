@@ -46,7 +46,7 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadlin
                      ? found.si_signo
                      : sys::invoke(SYS_rt_sigtimedwait, &wanted, &found, &now, sys::mask_size);
         if (r > 0 && info != nullptr) *info = found;
-        if (r != -EAGAIN || deadline == 0) return r;
+        if (r != -EAGAIN || deadline == 0) return waited(r);
         OwnFd fd(sys::invoke(SYS_signalfd4, -1, &wanted, sys::mask_size, O_CLOEXEC));
         Wake why = fd.number() >= 0 ? wait_fd(fd.number(), EPOLLIN, deadline)
                                     : wait_a_slice(soon, deadline, [](sys::Deadline until) {

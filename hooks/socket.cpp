@@ -100,16 +100,16 @@ long finish_connect(int fd, const sockaddr* address, socklen_t size, sys::Deadli
     while (!ready_now(fd, EPOLLOUT)) {
         Wake why = wait_fd(fd, EPOLLOUT, deadline);
         if (s->generation != generation) return -EBADF;
-        if (why == Wake::timed_out) return -EINPROGRESS;
+        if (why == Wake::timed_out) return waited(-EINPROGRESS);
         if (why == Wake::interrupted && interruption_ends_call(deadline == sys::never)) {
             return -EINTR;
         }
     }
     s->drained[in] = s->drained[out] = false;
     // TCP's attempt is over now, well or not, and the call cannot wait.
-    if (s->tcp) return sys::invoke(SYS_connect, fd, address, size);
+    if (s->tcp) return waited(sys::invoke(SYS_connect, fd, address, size));
     NonblockingForOneCall scope(fd);
-    return sys::invoke(SYS_connect, fd, address, size);
+    return waited(sys::invoke(SYS_connect, fd, address, size));
 }
 
 long green_connect(int fd, const sockaddr* address, socklen_t size) {
@@ -134,7 +134,7 @@ long green_connect(int fd, const sockaddr* address, socklen_t size) {
         if (r != -EAGAIN || address->sa_family != AF_UNIX) return r;
         // A Unix listener's queue is full. No event will say when it no longer is (unix(7)).
         Wake why = pause_until(&nap, deadline);
-        if (why == Wake::timed_out) return -EAGAIN;
+        if (why == Wake::timed_out) return waited(-EAGAIN);
         if (why == Wake::interrupted && interruption_ends_call(timeout == 0)) return -EINTR;
     }
 }

@@ -95,8 +95,8 @@ long futex_wait(const FutexArguments& a, int command) {
             if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return -EAGAIN;
         }
         if (why == Wake::timed_out) {
-            if (deadline <= again) return -ETIMEDOUT;
-            if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return 0;
+            if (deadline <= again) return waited(-ETIMEDOUT);
+            if (__atomic_load_n(a.word, __ATOMIC_SEQ_CST) != a.value) return waited(0);
             if (++steps == steps_before_look) is_private = is_private_memory(a.word);
         }
     }
@@ -212,7 +212,7 @@ long lock_inheriting(uint32_t* word, bool is_private, sys::Deadline deadline) {
         if (r <= 0) return r;
         Wake why = wait_object(word, !is_private, deadline, 0, overtaken);
         if (why == Wake::interrupted) handle_interruption();
-        if (why == Wake::timed_out) return -ETIMEDOUT;
+        if (why == Wake::timed_out) return waited(-ETIMEDOUT);
     }
 }
 
@@ -322,7 +322,7 @@ long futex_wait_several(const Waited* list, unsigned count, sys::Deadline deadli
         };
         Wake why = all_private ? wait(deadline) : wait_a_slice(step, deadline, wait);
         if (woken < count) return waited(static_cast<long>(woken));
-        if (why == Wake::timed_out) return -ETIMEDOUT;
+        if (why == Wake::timed_out) return waited(-ETIMEDOUT);
         bool interrupted = why == Wake::interrupted;
         if (interrupted && interruption_ends_call(deadline == sys::never)) return -EINTR;
         for (unsigned i = 0; i < count; ++i) {

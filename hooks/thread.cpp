@@ -190,7 +190,7 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
     while (t->state != State::ended) {
         Wake why = wait_address(t, deadline);
         if (why == Wake::interrupted) interruption_ends_call(true);
-        if (why == Wake::timed_out && t->state != State::ended) return ETIMEDOUT;
+        if (why == Wake::timed_out && t->state != State::ended) return waited(ETIMEDOUT);
     }
     claim.joined = nullptr;
     if (value != nullptr) *value = t->result;

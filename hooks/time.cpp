@@ -30,11 +30,11 @@ long sleep_until(sys::Deadline deadline) {
     cancellation_point();
     if (deadline <= sys::now()) {
         yield();
-        return 0;
+        return waited(0);
     }
     for (;;) {
         Wake why = park(Park::sleep, deadline);
-        if (why == Wake::timed_out) return 0;
+        if (why == Wake::timed_out) return waited(0);
         if (why == Wake::interrupted && interruption_ends_call(false)) return -EINTR;
     }
 }
@@ -122,7 +122,7 @@ HOOK(int, sched_yield, (), redirected) {
     if (self == nullptr) return static_cast<int>(result(sys::invoke(SYS_sched_yield)));
     safe_point();
     yield();
-    return 0;
+    return waited(0);
 }
 
 HOOK(void, thrd_yield, (), interposed) { hook_sched_yield(); }

@@ -378,7 +378,7 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
                    : direction == out && s->kind == FdKind::socket && !s->tcp
                        ? wait_for_room(fd, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
-        if (why == Wake::timed_out) return -EAGAIN;
+        if (why == Wake::timed_out) return waited(-EAGAIN);
         bool restartable = deadline == sys::never && !transfer.begun;
         if (why == Wake::interrupted && interruption_ends_call(restartable)) return -EINTR;
         if (s->generation != generation) return -EBADF;  // closed meanwhile; a stranger's by now
