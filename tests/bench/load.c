@@ -16,8 +16,8 @@
 //
 // --once makes a new connection for every request, and closes it after the answer.
 //
-// --spin never sleeps, for a load with a CPU of its own: the server would have to wake it, which on a
-// virtual machine costs as much as a request, and only while the load is the quicker of the two.
+// --spin never sleeps, for a load with a CPU of its own: the server would have to wake it, which on
+// a virtual machine costs as much as a request, and only while the load is the quicker of the two.
 //
 // --hold prints "ready" when all connections are open, starts at a line on stdin, and keeps them
 // open after the result until stdin ends: time to look at the server, or to attach a tracer.
