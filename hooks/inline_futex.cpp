@@ -23,7 +23,7 @@ struct Seen {
     const char* name;  // null: it waits through libc
 };
 constexpr int most_seen = 32;
-Seen seen[most_seen];
+Seen seen[most_seen];  // the last ones
 int seen_count = 0;
 
 bool has_inline_futex(const unsigned char* code, size_t size) {
@@ -52,8 +52,7 @@ int search_object(dl_phdr_info* info, size_t, void* data) {
         bool found = p.p_memsz <= largest_searched &&
                      has_inline_futex(reinterpret_cast<const unsigned char*>(from), p.p_memsz);
         const char* name = info->dlpi_name[0] != '\0' ? info->dlpi_name : "the program";
-        if (seen_count < most_seen)
-            seen[seen_count++] = {from, from + p.p_memsz, found ? name : nullptr};
+        seen[seen_count++ % most_seen] = {from, from + p.p_memsz, found ? name : nullptr};
         return 1;
     }
     return 0;
@@ -63,7 +62,7 @@ int search_object(dl_phdr_info* info, size_t, void* data) {
 
 const char* inline_futex_in(const void* caller) {
     auto pc = reinterpret_cast<uintptr_t>(caller);
-    for (int i = 0; i < seen_count; ++i) {
+    for (int i = 0; i < seen_count && i < most_seen; ++i) {
         if (pc >= seen[i].first && pc < seen[i].end) return seen[i].name;
     }
     static bool prepared = false;
@@ -72,7 +71,7 @@ const char* inline_futex_in(const void* caller) {
     if (!in_program_code(pc)) return nullptr;  // libc's own threads, and ours
     int before = seen_count;
     dl_iterate_phdr(search_object, &pc);
-    return seen_count > before ? seen[before].name : nullptr;
+    return seen_count > before ? seen[before % most_seen].name : nullptr;
 }
 
 }  // namespace green
