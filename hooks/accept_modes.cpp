@@ -373,6 +373,7 @@ long accept_in_mode(int fd, sockaddr* address, socklen_t* size, int flags, Accep
         // now, and then nobody else would serve that one.
         bool drop = accept_mode == AcceptMode::fork && !fork_is_copy() && l->left_copy;
         if (drop) fork_drop_spare();
+        settle_connections();
         long r = call(fd, address, size, flags);
         if (r < 0) return r;
         no_longer_waits(self);

@@ -53,7 +53,8 @@ extern unsigned max_flows;
 // accept4(2), which `call` is when there is nothing special about it.
 long accept_in_mode(int fd, sockaddr* address, socklen_t* size, int flags, AcceptCall call);
 
-// Before a poll(2), select(2) or epoll_wait(2) asks.
+// Before accept(2), poll(2), select(2) or epoll_wait(2) asks: what a copy was told to take is the
+// copy's, or it would take a later one, which the caller waits for.
 void settle_connections();
 
 // A poll(2), select(2) or epoll_wait(2) found nothing ready and is about to wait. True: it waits
