@@ -85,7 +85,8 @@ template <class Op>
 long read_or_wait(int fd, size_t size, Op op) {
     Transfer transfer;
     long r = try_and_wait(fd, in, size == 0, op, transfer);
-    return r == 0 && transfer.waited && size > 0 ? waited_in_vain(fd) : r;
+    if (r != 0 || !transfer.waited || size == 0) return r;
+    return fd_state(fd)->kind == FdKind::poll_first ? waited_in_vain(fd) : 0;
 }
 
 long green_read(int fd, void* buffer, size_t size) {

@@ -135,9 +135,9 @@ class Measure:
 
     def system_calls(self, protocol, connections, requests, kind, idle=0):
         """strace looks at nothing but the requests, and at `idle` seconds before them: it comes when
-        all connections are open, and goes before they are closed. What changes the FS base where user mode cannot is counted
-        apart: a tracer has the kernel run somebody else at each call, which is what the trap of
-        hooks/fs_trap.h, that spares these calls, cannot bear."""
+        all connections are open, and goes before they are closed. What changes the FS base where
+        user mode cannot is counted apart: a tracer has the kernel run somebody else at each call,
+        which is what the trap of hooks/fs_trap.h, that spares these calls, cannot bear."""
         words = ["--http=/bytes/100"] if protocol == "http" else []
         with self.server(kind, self.server_cpu, protocol,
                          environment={"GREEN_FSBASE": "call"}) as server, \
