@@ -1,5 +1,5 @@
-/* A ring closes a connection and accepts the next, which gets its number: who waits for that one for
- * long is told what comes, as who waited for the first was.
+/* A ring closes a connection and accepts the next, which gets its number: who waits for that one
+ * for long is told what comes, as who waited for the first was.
  *
  * PARITY: switches=4 threads=3 timeout=40
  */
