@@ -107,6 +107,7 @@ HOOK(int, close, (int fd), by_helper) {
     worker_may_close(fd);
     if (self == nullptr) {
         fd_note_early(fd, false);
+        if (scheduler_active) fd_table.numbers_may_change = true;  // a kernel thread not ours
         return static_cast<int>(result(sys::invoke(SYS_close, fd)));
     }
     cancellation_point();

@@ -69,7 +69,11 @@ class Waits {
 // The shape itself. `ask()` is the system call with no time-out; `fill(waits)` says what to wait
 // for.
 template <class Ask, class Fill>
-long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask, Fill fill) {
+long ask_and_wait(sys::Deadline deadline, bool no_wait, unsigned count, Ask ask_kernel, Fill fill) {
+    auto ask = [&] {
+        SignalsShown scope;
+        return ask_kernel();
+    };
     cancel_if_pending();
     if (accept_mode != AcceptMode::off) settle_connections();
     if (no_wait) yield();

@@ -199,7 +199,11 @@ void changed_mask(Thread* t, Mask more, Mask less) {
 // To a thread's own queue. False when there is no room.
 bool give(Thread* t, const siginfo_t& info) {
     if (!queue_signal(&t->pending, info)) return false;
-    if (((~t->blocked | t->awaited) & bit(info.si_signo)) != 0) interrupt(t);
+    if (((~t->blocked | t->awaited) & bit(info.si_signo)) != 0) {
+        interrupt(t);
+    } else if ((read_by_descriptor & bit(info.si_signo)) != 0 && t->park == Park::fd) {
+        unpark(t);  // it may be asking poll(2) about a signalfd
+    }
     return true;
 }
 
@@ -668,6 +672,28 @@ void signals_read_by_descriptor(Mask read) {
 }
 
 Mask signals_read_and_let_in() { return read_by_descriptor & ~kernel_mask; }
+
+SignalsShown::SignalsShown() {
+    Mask read = signals_read_and_let_in();
+    if (read == 0 || self->pending == nullptr) return;
+    shown_ = queued_signals(self->pending) & self->blocked & read;
+    if (shown_ == 0) return;
+    Mask all = ~context_signals;
+    sys::signal_mask(SIG_SETMASK, &all);
+    for (Mask rest = shown_; rest != 0; rest &= rest - 1) {
+        int signal = __builtin_ctzll(rest) + 1;
+        sys::invoke(SYS_tgkill, sys::invoke(SYS_getpid), sys::invoke(SYS_gettid), signal);
+    }
+}
+
+void SignalsShown::take_back() {
+    constexpr timespec now = {0, 0};
+    for (; shown_ != 0; shown_ &= shown_ - 1) {
+        Mask one = shown_ & -shown_;
+        sys::invoke(SYS_rt_sigtimedwait, &one, nullptr, &now, sys::mask_size);
+    }
+    sys::signal_mask(SIG_SETMASK, &kernel_mask);
+}
 
 void signals_fix_frame(void* context) {
     to_set(kernel_mask, &static_cast<ucontext_t*>(context)->uc_sigmask);

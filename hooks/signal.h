@@ -79,6 +79,22 @@ bool signals_take_awaited(Mask wanted, siginfo_t* info);
 // What the program has given to signalfd(2) though some thread lets it in: not the kernel keeps it.
 Mask signals_read_and_let_in();
 
+// What only the calling thread was sent, and keeps out, while others do not, lies in its queue. The
+// kernel has it too during this, for a question that may be about a signalfd(2).
+class SignalsShown {
+  public:
+    SignalsShown();
+    ~SignalsShown() {
+        if (shown_ != 0) take_back();
+    }
+    SignalsShown(const SignalsShown&) = delete;
+    SignalsShown& operator=(const SignalsShown&) = delete;
+
+  private:
+    void take_back();
+    Mask shown_ = 0;
+};
+
 // For signalfd(2): what threads sent to each other and all of them block is left to the kernel from
 // now on.
 void signals_read_by_descriptor(Mask read);

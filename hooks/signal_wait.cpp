@@ -99,7 +99,10 @@ namespace green {
 bool signals_read(int fd, void* buffer, size_t size, long* result) {
     FdState* s = fd_state(fd);
     if (s == nullptr || size < sizeof(signalfd_siginfo)) return false;
-    if (fd_learn(fd, s) != 0 || s->kind != FdKind::poll_first) return false;
+    if (fd_learn(fd, s) != 0) return false;
+    // One that is older than the first thread, or a duplicate, is not known for what it is.
+    bool perhaps = s->kind == FdKind::poll_first || (s->kind == FdKind::nowait && !s->drains);
+    if (!perhaps) return false;
     Mask wanted = mask_of_descriptor(fd);
     if (wanted == 0) return false;
     cancellation_point();

@@ -662,7 +662,7 @@ HOOK(long, syscall, (long number, ...), interposed) {
         if (r == 0 && self != nullptr) child_after_clone(shares_descriptors(number, a));
     }
     if (r >= 0 && restricts(number, a)) sandboxed = true;
-    if (self != nullptr && number == SYS_io_uring_setup && r >= 0) {
+    if (number == SYS_io_uring_setup && r >= 0) {
         green_uring_made(static_cast<int>(r),
                          reinterpret_cast<const io_uring_params*>(a[1])->flags);
     }

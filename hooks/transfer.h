@@ -89,6 +89,19 @@ class Rest {
 // Whether a connection has failed. Asking leaves the error where it is.
 inline bool failed_connection(int fd) { return ready_now(fd, 0); }
 
+inline bool is_unix_stream(int fd) {
+    return sys::socket_option(fd, SO_DOMAIN) == AF_UNIX &&
+           sys::socket_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+// What a send that waits on a Unix stream is told by, when it can go on no longer: the connection's
+// error, which is told once, or that it is broken. The kernel sends SIGPIPE to those only who come
+// later.
+inline long why_it_broke(int fd) {
+    int error = sys::socket_option(fd, SO_ERROR);
+    return error > 0 ? -error : -EPIPE;
+}
+
 // Writes all of `v`. `op(kind, v, count, flags)` makes one attempt. Returns the bytes transferred
 // if any were, else a negated errno. Once a part is out (as `done` bytes may be already), a closed
 // peer ends the call silently with that part, as in the kernel; the next call meets the error.
@@ -105,9 +118,20 @@ __attribute__((noinline)) long transfer_all(int fd, const iovec* v, int count, O
     for (;;) {
         int flags = done == 0 ? 0 : MSG_NOSIGNAL;
         auto attempt = [&](FdKind kind) -> long {
-            // A connection that fails while a part is out: the next call meets its error.
-            if (done > 0 && kind == FdKind::socket && failed_connection(fd)) return 0;
-            return op(kind, rest.pieces(), rest.count(), flags);
+            if (kind != FdKind::socket || (done == 0 && !transfer.waited)) {
+                return op(kind, rest.pieces(), rest.count(), flags);
+            }
+            const FdState* s = fd_state(fd);
+            bool unix_stream = s != nullptr && !s->tcp && is_unix_stream(fd);
+            // A connection that fails while a part is out: the next call meets its error, if that
+            // is TCP's.
+            if (done > 0 && failed_connection(fd)) {
+                if (unix_stream) why_it_broke(fd);
+                return 0;
+            }
+            if (unix_stream) flags |= MSG_NOSIGNAL;
+            long r = op(kind, rest.pieces(), rest.count(), flags);
+            return r == -EPIPE && unix_stream ? why_it_broke(fd) : r;
         };
         long r = try_and_wait(fd, out, false, attempt, transfer);
         if (r < 0) return done == 0 ? r : static_cast<long>(done);

@@ -174,6 +174,8 @@ long get_events(const long* a, const sigset_t* mask) {
 namespace green {
 
 void green_uring_made(int fd, unsigned setup_flags) {
+    fd_table.numbers_may_change = true;
+    if (self == nullptr) return;
     fd_forget(fd);
     if (FdState* s = fd_state(fd)) s->announces = announces(setup_flags);
 }
@@ -249,7 +251,7 @@ CompletionWait of_ring(const Ring* ring, unsigned count, const timespec* timeout
 
 // A ring's number was made by liburing itself: what was known of it is another's.
 int ring_made(int r, const Ring* ring) {
-    if (r == 0 && self != nullptr) green_uring_made(ring->fd, ring->flags);
+    if (r == 0) green_uring_made(ring->fd, ring->flags);
     return r;
 }
 

@@ -12,6 +12,8 @@
 #include <sys/time.h>
 #include <termios.h>
 
+#include <algorithm>
+
 #include "runtime/loop.h"
 #include "runtime/park.h"
 #include "runtime/slice.h"
@@ -33,6 +35,7 @@ constexpr uint32_t always = EPOLLERR | EPOLLHUP;
 
 uint32_t mode_epoch = 1;
 YoungWait young;  // a ring: the oldest wait is young.next
+YoungWait old;    // a ring, too: the waits that are to be looked at once more, much later
 
 // Pairs made before there was a table; the last ones.
 struct Pair {
@@ -109,17 +112,22 @@ constexpr int tick_bits = 20;                                         // 1.05 ms
 constexpr uint32_t second_in_ticks = (sys::second >> tick_bits) + 2;  // at least
 // Waits that become a second old within this time are looked at together, at its end.
 constexpr uint32_t together = 256;
+constexpr uint32_t long_in_ticks = 10 * second_in_ticks;
 uint32_t ticks(uint64_t ns) { return static_cast<uint32_t>(ns >> tick_bits); }
 bool is_due(const YoungWait& y, uint32_t now) { return static_cast<int32_t>(y.due - now) <= 0; }
+
+void ring_add(YoungWait* ring, YoungWait* y, uint32_t after) {
+    y->due = ticks(loop_time()) + after;
+    y->next = ring;
+    y->previous = ring->previous;
+    ring->previous->next = y;
+    ring->previous = y;
+}
 
 void young_add(YoungWait* y, FdWait* waits, unsigned count) {
     y->waits = waits;
     y->count = count;
-    y->due = ticks(loop_time()) + second_in_ticks;
-    y->next = &young;
-    y->previous = young.previous;
-    young.previous->next = y;
-    young.previous = y;
+    ring_add(&young, y, second_in_ticks);
 }
 
 void young_remove(YoungWait* y) {
@@ -148,9 +156,15 @@ struct Question {
     void ask();
 };
 
+// A TCP socket that only this process has would have to be closed and made anew behind our back for
+// its registration to be another's: whoever can do that has not been seen here.
+bool is_surely_registered(const FdState* s) {
+    return s->tcp && !fd_shared(s) && !fd_table.numbers_may_change;
+}
+
 // Who waits for one that is ready, although no event said so, is woken. One that is not ready gets
-// its registration renewed, so that what happens to it later is announced; but not a TCP socket
-// that only this process has, for that would have to be closed and made anew behind our back.
+// its registration renewed, so that what happens to it later is announced; where that is hardly
+// needed, later.
 void Question::ask() {
     if (count > 0 && sys::poll_now(fds, count) < 0) {  // more than RLIMIT_NOFILE by now
         for (unsigned i = 0; i < count; ++i) sys::poll_now(&fds[i], 1);
@@ -158,8 +172,9 @@ void Question::ask() {
     for (unsigned i = 0; i < count; ++i) {
         FdState* s = fd_state(fds[i].fd);
         if (fds[i].revents == 0) {
-            bool known = s->tcp && !fd_shared(s);
-            if (s->registered && !known) register_fd(fds[i].fd, s, EPOLL_CTL_MOD);
+            if (s->registered && !is_surely_registered(s)) {
+                register_fd(fds[i].fd, s, EPOLL_CTL_MOD);
+            }
             continue;
         }
         s->registered = s->drained[in] = s->drained[out] = false;
@@ -179,6 +194,7 @@ const char* fd_table_start() {
     if (sys::failed(memory)) return "there is no address space for the descriptor table";
     table = reinterpret_cast<FdState*>(memory);
     young.next = young.previous = &young;
+    old.next = old.previous = &old;
     for (unsigned fd = 0; fd < early.words_used * 64; ++fd) {
         if ((early.words[fd / 64] >> (fd % 64) & 1) == 0) continue;
         FdState* s = fd_state(static_cast<int>(fd));
@@ -474,26 +490,51 @@ void fd_event(const epoll_event& event) {
 }
 
 sys::Deadline fd_next_check() {
-    if (young.next == &young) return sys::never;
     uint64_t now = loop_time();
-    auto left = static_cast<int32_t>(young.next->due + together - ticks(now));
-    return left <= 0 ? now : now + (static_cast<uint64_t>(left) << tick_bits);
+    sys::Deadline next = sys::never;
+    for (const YoungWait* ring : {&young, &old}) {
+        if (ring->next == ring) continue;
+        auto left = static_cast<int32_t>(ring->next->due + together - ticks(now));
+        next = std::min(next, left <= 0 ? now : now + (static_cast<uint64_t>(left) << tick_bits));
+    }
+    return next;
 }
 
 void fd_check_young() {
     uint32_t now = ticks(loop_time());
-    if (young.next == &young || !is_due(*young.next, now - together)) return;
-    Question question;
-    while (young.next != &young && is_due(*young.next, now)) {
-        YoungWait* y = young.next;
-        Thread* t = thread_of_young(y);
-        // One whose event came may have waited for the CPU since.
-        for (unsigned i = 0; t->state == State::parked && i < y->count; ++i) {
-            if (y->waits[i].fd >= 0) question.add(y->waits[i], t);
+    auto goes = [=](const YoungWait& ring) {
+        return ring.next != &ring && is_due(*ring.next, now - together);
+    };
+    if (goes(young)) {
+        Question question;
+        while (young.next != &young && is_due(*young.next, now)) {
+            YoungWait* y = young.next;
+            Thread* t = thread_of_young(y);
+            FdWait* waits = y->waits;
+            bool again = false;
+            // One whose event came may have waited for the CPU since.
+            for (unsigned i = 0; t->state == State::parked && i < y->count; ++i) {
+                if (waits[i].fd < 0) continue;
+                again = again || is_surely_registered(fd_state(waits[i].fd));
+                question.add(waits[i], t);
+            }
+            young_remove(y);
+            if (!again) continue;
+            y->waits = waits;
+            ring_add(&old, y, long_in_ticks);
         }
-        young_remove(y);
+        question.ask();
     }
-    question.ask();
+    if (goes(old)) {
+        while (old.next != &old && is_due(*old.next, now)) {
+            YoungWait* y = old.next;
+            for (unsigned i = 0; i < y->count; ++i) {
+                int fd = y->waits[i].fd;
+                if (fd >= 0) register_fd(fd, fd_state(fd), EPOLL_CTL_MOD);
+            }
+            young_remove(y);
+        }
+    }
 }
 
 }  // namespace green

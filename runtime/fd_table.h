@@ -22,7 +22,8 @@
 // A number may come to mean something else behind our back (a raw close in a library, a stale
 // duplicate). fd_forget() is called by every hook that can know; as a net under that, a thread that
 // has waited for a second has its descriptors asked once, those of many threads with one poll(2). A
-// miss costs little more than that second and a counter (stats.missed_events), never a hang.
+// miss costs little more than that second (of a TCP socket that nobody else has, ten of them) and a
+// counter (stats.missed_events), never a hang.
 #pragma once
 
 #include <sys/epoll.h>
@@ -77,6 +78,9 @@ struct FdTable {
     unsigned numbers_used = 0;  // no number from here on was ever written to the table
     uint32_t fork_epoch = 1;
     uint32_t settled = 1;  // counts whatever may unsettle any descriptor
+    // There is somebody who can close descriptors and make others unseen: a ring of io_uring, or a
+    // kernel thread that is not ours.
+    bool numbers_may_change = false;
 };
 extern FdTable fd_table;
 
