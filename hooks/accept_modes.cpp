@@ -2,8 +2,9 @@
 //
 // For each listener there is an acceptor, a green thread of our own. It waits for a connection
 // while no flow does, lets everybody who is runnable go first (one of them may be on its way to
-// accept), and then starts the copy. `waiting` is the flow that found nothing at the listener and
-// has not accepted since: it is trusted to come back, also while it does something else in between.
+// accept), and then starts the copy. `waiting` is the flow that found nothing at the listener, or
+// was told of a connection there, and has not accepted since: it is trusted to come back, also
+// while it does something else in between.
 
 #include "hooks/accept_modes.h"
 
@@ -35,30 +36,40 @@ struct Listener {
     bool left_copy = false;
     Thread* acceptor = nullptr;
 };
-constexpr int most_listeners = 16;
-Listener listeners[most_listeners];
+
+// The first `count` of a table; what was there before may have left free places.
+template <class T, int most>
+struct Table {
+    T all[most];
+    int count = 0;
+    T* begin() { return all; }
+    T* end() { return all + count; }
+    T* add() { return count < most ? &all[count++] : nullptr; }
+};
+Table<Listener, 1024> listeners;
 
 // Listeners that are waited for by way of an epoll set.
 struct Member {
     int set;
     uint32_t set_generation;
-    Listener* listener;
+    int fd;
 };
-constexpr int most_members = 32;
-Member members[most_members];
-int member_count = 0;
+Table<Member, 1024> members;
 
 unsigned flows = 1;
 bool began = false;  // a copy was left, at any listener
 bool clones_made = false;
 bool not_needed = false;  // no more copies; the mode is off when there is only one flow
+int last_told = -1;       // the listener that poll(2) or select(2) told of last
 
 uint32_t generation_of(int fd) {
-    FdState* s = fd_state(fd);
+    FdState* s = fd_table.states == nullptr ? nullptr : fd_state(fd);
     return s == nullptr ? 0 : s->generation;
 }
 
 bool is_open(const Listener& l) { return l.fd >= 0 && generation_of(l.fd) == l.generation; }
+
+bool is_stale(const Member& m) { return m.set < 0 || m.set_generation != generation_of(m.set); }
 
 Listener* find(int fd) {
     for (Listener& l : listeners) {
@@ -126,7 +137,7 @@ void run_acceptor(Thread* me) {
             // One that makes threads comes back at once, but may have to wait for a thread's start.
             constexpr uint64_t soon = 20 * sys::millisecond;
             if (shape_is_in_doubt()) park(Park::sleep, sys::after(soon));
-            yield();
+            yield_as_hog();
             if (is_open(*l) && may_start_copy(*l) && ready_now(l->fd, EPOLLIN)) start_copy(l);
         }
     }
@@ -153,22 +164,39 @@ bool any_open() {
     return open;
 }
 
-// The listener behind a number, if it is one that the program goes round: not one that it made
-// while it served a connection (the data connections of FTP), which is used once.
-Listener* adopt(int fd) {
-    Listener* l = find(fd);
-    if (l != nullptr || (began && any_open()) || fork_is_copy()) return l;
+void adopt(int fd) {
     FdState* s = fd_state(fd);
-    if (s == nullptr || fd_learn(fd, s) != 0 || s->kind != FdKind::socket) return nullptr;
-    for (Listener& free : listeners) {
-        if (is_open(free)) continue;
-        free.fd = fd;
-        free.generation = s->generation;
-        free.waiting = nullptr;
-        free.left_copy = false;
-        return start_acceptor(&free) ? &free : nullptr;
+    if (find(fd) != nullptr || s == nullptr || sys::socket_option(fd, SO_ACCEPTCONN) <= 0) return;
+    if (fd_learn(fd, s) != 0) return;
+    Listener* place = nullptr;
+    for (Listener& l : listeners) {
+        if (place == nullptr && !is_open(l)) place = &l;
     }
-    return nullptr;
+    if (place == nullptr) place = listeners.add();
+    if (place == nullptr) return;
+    place->fd = fd;
+    place->generation = s->generation;
+    place->waiting = nullptr;
+    place->left_copy = false;
+    if (!start_acceptor(place)) place->fd = -1;
+}
+
+// Before the program accepts, or when it has closed what it accepted from: the listeners that there
+// are now are the ones that it goes round, however it came by them. One that it makes while it
+// serves a connection (the data connections of FTP) is used once.
+void adopt_all(int fd) {
+    bool goes_round = false;
+    for (const Listener& l : listeners) {
+        goes_round = goes_round || (is_open(l) && (l.waiting != nullptr || l.left_copy));
+    }
+    if ((began && goes_round) || fork_is_copy()) return;
+    adopt(fd);
+    auto look = [](const char* name, void*) {
+        int number = 0;
+        for (; *name >= '0' && *name <= '9'; ++name) number = 10 * number + *name - '0';
+        adopt(number);
+    };
+    if (!sandboxed) sys::for_each_entry("/proc/self/fd", look, nullptr);
 }
 
 // Whether the caller runs on the program's own stack, as a flow or as what becomes the first one.
@@ -187,9 +215,20 @@ bool is_flow() {
     return true;
 }
 
+// What is known by numbers that mean something else by now.
+void forget_closed() {
+    for (Listener& l : listeners) {
+        if (!is_open(l)) l.fd = -1;
+    }
+    for (Member& m : members) {
+        if (is_stale(m)) m.set = -1;
+    }
+}
+
 // This process is a copy now: it has listeners, but starts nothing of its own at them.
 void become_copy() {
     began = false;
+    for (Member& m : members) m.set_generation = generation_of(m.set);
     for (Listener& l : listeners) {
         if (l.acceptor != nullptr) thread_release(l.acceptor);
         if (l.fd < 0) continue;
@@ -210,6 +249,7 @@ void leave_copy(Listener* l, long connection, bool* copied) {
     bool left;
     if (accept_mode == AcceptMode::fork) {
         fork_on_change = wake_acceptors;
+        forget_closed();
         left = fork_leave_spare(l->fd, static_cast<int>(connection), copied);
         if (*copied) return become_copy();
         for (Listener& other : listeners) other.left_copy = false;  // there is one spare
@@ -227,31 +267,33 @@ bool is_superfluous(const Listener& l) {
     return l.waiting != nullptr && l.waiting != self;
 }
 
-Listener* listener_behind(int fd) {
-    if (Listener* l = find(fd)) return l;
-    for (int i = 0; i < member_count; ++i) {
-        const Member& m = members[i];
-        if (m.set == fd && m.set_generation == generation_of(fd) && is_open(*m.listener)) {
-            return m.listener;
-        }
+// The listener that `fd` is, or those that it watches. True if there are any.
+template <class Act>
+bool for_listeners_at(int fd, Act act) {
+    Listener* l = find(fd);
+    if (l != nullptr) {
+        act(*l);
+        return true;
     }
-    return nullptr;
+    bool any = false;
+    for (const Member& m : members) {
+        if (m.set != fd || is_stale(m) || (l = find(m.fd)) == nullptr) continue;
+        any = true;
+        act(*l);
+    }
+    return any;
 }
 
 void note_member(int set, int fd) {
-    if (self == nullptr) return;
-    Listener* l = find(fd);
-    if (l == nullptr || fd_state(set) == nullptr || fd_learn(set, fd_state(set)) != 0) return;
-    Member m = {set, generation_of(set), l};
-    for (int i = 0; i < member_count; ++i) {
-        bool stale = members[i].set_generation != generation_of(members[i].set);
-        bool same = members[i].set == set && members[i].listener == l;
-        if (stale || same) {
-            members[i] = m;
-            return;
-        }
+    if (sys::socket_option(fd, SO_ACCEPTCONN) <= 0) return;
+    if (self != nullptr && (fd_state(set) == nullptr || fd_learn(set, fd_state(set)) != 0)) return;
+    Member* place = nullptr;
+    for (Member& m : members) {
+        bool same = m.set == set && m.fd == fd;
+        if (same || (place == nullptr && is_stale(m))) place = &m;
     }
-    if (member_count < most_members) members[member_count++] = m;
+    if (place == nullptr) place = members.add();
+    if (place != nullptr) *place = {set, generation_of(set), fd};
 }
 
 }  // namespace
@@ -291,25 +333,48 @@ bool comes_back_in_vain(FdWait* waits, unsigned count) {
         if (waits[i].fd < 0) continue;
         constexpr uint64_t prime = 1099511628211U;
         set = (set ^ static_cast<uint64_t>(waits[i].fd) ^ uint64_t{waits[i].events} << 32) * prime;
-        Listener* l = listener_behind(waits[i].fd);
-        only_listeners = only_listeners && l != nullptr;
-        any = any || l != nullptr;
+        bool listens = for_listeners_at(waits[i].fd, [](Listener&) {});
+        only_listeners = only_listeners && listens;
+        any = any || listens;
     }
     if (!any || !is_flow()) return false;
     if (fork_is_copy()) return only_listeners;
     if (accept_mode == AcceptMode::fork) fork_drop_spare();
     for (unsigned i = 0; i < count; ++i) {
-        Listener* l = waits[i].fd < 0 ? nullptr : listener_behind(waits[i].fd);
-        if (l == nullptr) continue;
-        if (l->waiting == nullptr || l->waiting == self) {
-            l->waiting = self;
-            l->set = set;
-            waited_for = false;
-        } else if (!only_listeners && l->set != set) {
-            waited_for = false;
-        }
+        for_listeners_at(waits[i].fd, [&](Listener& l) {
+            if (l.waiting == nullptr || l.waiting == self) {
+                l.waiting = self;
+                l.set = set;
+                waited_for = false;
+            } else if (!only_listeners && l.set != set) {
+                waited_for = false;
+            }
+        });
     }
     return waited_for;
+}
+
+bool watches_listener(int set) {
+    for (const Member& m : members) {
+        if (m.set == set && !is_stale(m)) return true;
+    }
+    return false;
+}
+
+void Turn::sees_ready(int fd) {
+    if (find(fd) == nullptr) return;
+    auto distance = [](int number) { return static_cast<unsigned>(number - last_told - 1); };
+    if (told < 0 || distance(fd) < distance(told)) told = fd;
+}
+
+bool Turn::passes_over(int fd) const { return fd != told && find(fd) != nullptr; }
+
+void Turn::promise(int fd) {
+    if (fd < 0 || !is_flow()) return;
+    if (told >= 0) last_told = told;
+    for_listeners_at(fd, [](Listener& l) {
+        if (l.waiting == nullptr) l.waiting = self;
+    });
 }
 
 void accept_mode_is_not_needed(const char* why) {
@@ -353,7 +418,9 @@ long accept_in_mode(int fd, sockaddr* address, socklen_t* size, int flags, Accep
         if (!accept_observed(fd, observed, __builtin_frame_address(0))) return observed;
     }
     bool native = self == nullptr && !activate();
-    Listener* l = !native && is_flow() ? adopt(fd) : nullptr;
+    bool flow = !native && is_flow();
+    if (flow) adopt_all(fd);
+    Listener* l = flow ? find(fd) : nullptr;
     if (l == nullptr) {
         if (observed >= 0) return observed;
         if (native) return accept_natively(fd, address, size, flags);
@@ -394,19 +461,19 @@ void accept_modes_after_fork_in_child() {
     check_forget();
     shape_forget();
     if (not_needed) accept_mode = AcceptMode::off;
-    member_count = 0;
+    listeners.count = members.count = 0;
     flows = 1;
     began = false;
 }
 
 void flow_listens(int fd) {
     if (accept_mode == AcceptMode::check) check_listens();
-    if (is_active_mode() && activate()) adopt(fd);
+    if (is_active_mode() && activate()) adopt_all(fd);
 }
 
 void flow_adds_member(int set, int fd) {
-    if (is_active_mode()) note_member(set, fd);
     shape_sees_member(set, fd);
+    note_member(set, fd);
 }
 
 }  // namespace green

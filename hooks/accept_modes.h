@@ -62,6 +62,22 @@ void settle_connections();
 bool comes_back_in_vain(FdWait* waits, unsigned count);
 [[noreturn]] void end_flow();
 
+// poll(2), select(2) and epoll_wait(2) tell of one listener at a time, in turn, and its connection
+// is kept for the caller. Natively all that they tell of stays there until it is accepted. Here a
+// copy would serve the second one while the caller serves the first, and the caller would wait for
+// another in accept(2), with nobody left to watch the other listeners.
+class Turn {
+  public:
+    void sees_ready(int fd);
+    bool passes_over(int fd) const;  // once all were seen
+    void promise(int fd);            // the one that is told of, or an epoll set
+
+    int told = -1;
+};
+
+// Whether a listener was added to an epoll set.
+bool watches_listener(int set);
+
 // Two connections were served at once by copies of the stack: all of the program's memory is
 // theirs.
 bool connections_have_shared_memory();

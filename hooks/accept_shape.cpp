@@ -2,7 +2,6 @@
 
 #include "hooks/accept_shape.h"
 
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "hooks/hook.h"
@@ -19,12 +18,6 @@ namespace {
 int listener = -1, connection = -1;
 ino_t identity = 0;  // of the connection: its number may mean something else by now
 
-// Epoll sets with a listener in them. One that is closed does no harm: its number would have to
-// become another set's, and the connection would have to be added to that.
-constexpr int most_sets = 8;
-int sets[most_sets];
-int set_count = 0;
-
 Thread* flow = nullptr;    // who accepted it
 bool made_thread = false;  // since then
 
@@ -34,20 +27,6 @@ unsigned with_forks = 0;
 ino_t identity_of(int fd) {
     struct stat s;
     return sys::invoke(SYS_fstat, fd, &s) == 0 ? s.st_ino : 0;
-}
-
-bool is_listener(int fd) {
-    int value = 0;
-    socklen_t size = sizeof value;
-    sys::invoke(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size);
-    return value != 0;
-}
-
-bool has_listener(int set) {
-    for (int i = 0; i < set_count; ++i) {
-        if (sets[i] == set) return true;
-    }
-    return false;
 }
 
 void waits_for_both() {
@@ -93,8 +72,7 @@ void shape_sees_select(int count, const fd_set* r, const fd_set* w) {
 }
 
 void shape_sees_member(int set, int fd) {
-    if (connection >= 0 && fd == connection && has_listener(set)) return waits_for_both();
-    if (set_count < most_sets && !has_listener(set) && is_listener(fd)) sets[set_count++] = set;
+    if (connection >= 0 && fd == connection && watches_listener(set)) waits_for_both();
 }
 
 void shape_sees_thread() {
@@ -104,7 +82,7 @@ void shape_sees_thread() {
 }
 
 void shape_comes_back(int fd) {
-    if (!made_thread || self != flow || (fd != listener && !has_listener(fd))) return;
+    if (!made_thread || self != flow || (fd != listener && !watches_listener(fd))) return;
     made_thread = false;
     if (identity_of(connection) == identity) accept_mode_is_not_needed(makes_threads);
 }
@@ -125,7 +103,7 @@ void shape_forget() {
     listener = connection = -1;
     flow = nullptr;
     made_thread = false;
-    set_count = forks = 0;
+    forks = 0;
     with_forks = 0;
 }
 

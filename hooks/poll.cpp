@@ -126,7 +126,7 @@ uint32_t to_epoll(short events) {
 }
 
 long green_poll(pollfd* fds, nfds_t count, sys::Deadline deadline, bool no_wait) {
-    return ask_and_wait(
+    long r = ask_and_wait(
         deadline, no_wait, static_cast<unsigned>(count), [=] { return sys::poll_now(fds, count); },
         [=](Waits& waits) {
             for (unsigned i = 0; i < count; ++i) {
@@ -134,6 +134,21 @@ long green_poll(pollfd* fds, nfds_t count, sys::Deadline deadline, bool no_wait)
                 waits[i].events = to_epoll(fds[i].events);
             }
         });
+    if (r <= 0 || !is_active_mode()) return r;
+    Turn turn;
+    auto for_ready = [=](auto act) {
+        for (nfds_t i = 0; i < count; ++i) {
+            if (fds[i].revents != 0) act(fds[i]);
+        }
+    };
+    for_ready([&](const pollfd& p) { turn.sees_ready(p.fd); });
+    for_ready([&](pollfd& p) {
+        if (!turn.passes_over(p.fd)) return;
+        p.revents = 0;
+        --r;
+    });
+    turn.promise(turn.told);
+    return r;
 }
 
 // The three sets of a select(2) call: inputs kept aside, results written to the program's own.
@@ -184,10 +199,28 @@ class Sets {
         return events;
     }
 
+    // In the program's own sets: whether a number is in any; taken out, and of how many.
+    bool told(int fd) const {
+        for (const unsigned long* set : sets_) {
+            if (set != nullptr && (set[fd / bits_per_word] & bit(fd)) != 0) return true;
+        }
+        return false;
+    }
+    int clear(int fd) {
+        int cleared = 0;
+        for (unsigned long* set : sets_) {
+            if (set == nullptr || (set[fd / bits_per_word] & bit(fd)) == 0) continue;
+            set[fd / bits_per_word] &= ~bit(fd);
+            ++cleared;
+        }
+        return cleared;
+    }
+
     bool no_memory = false;
 
   private:
     static constexpr int bits_per_word = 64;
+    static unsigned long bit(int fd) { return 1UL << (fd % bits_per_word); }
     static constexpr int usual = FD_SETSIZE;
     unsigned long* asked(int i) {
         return large_ != nullptr ? large_ + i * (bytes_ / sizeof(long)) : asked_[i];
@@ -248,6 +281,15 @@ long green_select(int count, fd_set* r, fd_set* w, fd_set* e, sys::Deadline dead
             }
         });
     if (got < 0) sets.restore();
+    if (got <= 0 || !is_active_mode()) return got;
+    Turn turn;
+    for (int fd = 0; fd < count; ++fd) {
+        if (sets.told(fd)) turn.sees_ready(fd);
+    }
+    for (int fd = 0; fd < count; ++fd) {
+        if (sets.told(fd) && turn.passes_over(fd)) got -= sets.clear(fd);
+    }
+    turn.promise(turn.told);
     return got;
 }
 
@@ -259,12 +301,16 @@ void tell_time_left(sys::Deadline deadline, timeval* t) {
 }
 
 long green_epoll_wait(int fd, epoll_event* events, int max, sys::Deadline deadline, bool no_wait) {
-    return ask_and_wait(
+    bool in_turn = is_active_mode() && watches_listener(fd);
+    if (in_turn && max > 1) max = 1;
+    long r = ask_and_wait(
         deadline, no_wait, 1, [=] { return sys::epoll_wait(fd, events, max, 0); },
         [=](Waits& waits) {
             waits[0].fd = fd;
             waits[0].events = EPOLLIN;
         });
+    if (r > 0 && in_turn) Turn().promise(fd);
+    return r;
 }
 
 sys::Deadline deadline_in_ms(int ms) {

@@ -30,18 +30,19 @@ bool interruption_ends_call(bool restartable);
 void handle_interruption();
 
 // Where signal handlers may run, and a thread that has used up its slice gives way: at the entry of
-// hooks. True if a handler ran.
-inline bool safe_point() {
+// hooks. True if a handler ran that ends a call which waits; `restartable` as in signal(7).
+inline bool safe_point(bool restartable = false) {
     if (__builtin_expect(preempt_due, 0)) preempt_now();
     bool due = signals_arrived || self->interrupt_next_park;
-    return __builtin_expect(due, 0) && run_due_signals(false);
+    return __builtin_expect(due, 0) && run_due_signals(restartable);
 }
 
 // At the entry of every cancellation point. A request that comes while others run at the safe point
 // is seen: its interruption of the next wait is not, where handlers were looked for.
-inline void cancellation_point() {
-    safe_point();
+inline bool cancellation_point(bool restartable = false) {
+    bool ends = safe_point(restartable);
     if (__builtin_expect(self->cancel_pending, 0)) cancel_if_pending();
+    return ends;
 }
 
 // A kernel thread that is not ours can be cancelled at once from here on, as in libc's own wrappers
@@ -330,6 +331,7 @@ inline bool let_others_go_first(FdState* s, Direction direction) {
 struct Transfer {
     bool begun = false;
     bool waited = false;
+    bool handled = false;        // a signal at its entry, which ends it if it would have to wait
     sys::Deadline deadline = 0;  // not known yet
 };
 
@@ -368,6 +370,7 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
             s->drained[direction] = true;
         }
         if (fd_shared(s) && is_nonblocking(fd, s) && ends_at_wait(s, transfer)) return -EAGAIN;
+        if (transfer.handled) return -EINTR;
         transfer.waited = true;
         if (deadline == 0) {
             uint64_t timeout = fd_timeout(fd, s, direction);
@@ -386,17 +389,20 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
 }
 
 // Every blocking call on a descriptor. `dont_wait`: the program asked for one attempt. The kernel's
-// convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN.
+// convention for the result. A deadline from SO_RCVTIMEO or SO_SNDTIMEO that passes is -EAGAIN. A
+// handler that runs at its entry runs within it: natively it would have run before, where the
+// program could see what it did, and not have begun to wait.
 template <class Op>
 inline long try_and_wait(int fd, Direction direction, bool dont_wait, Op&& op, Transfer& transfer) {
     if (transfer.begun) {
+        transfer.handled = false;
         cancel_if_pending();
     } else {
-        cancellation_point();
+        transfer.handled = cancellation_point(true);
     }
     FdState* s = fd_state(fd);
     if (s == nullptr) return op(FdKind::plain);
-    while (fd_settled(s) && !dont_wait) {
+    while (fd_settled(s) && !dont_wait && !transfer.handled) {
         if (!s->drained[direction]) {
             if (let_others_go_first(s, direction)) continue;
             long r = op(FdKind::socket);

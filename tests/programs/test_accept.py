@@ -129,14 +129,17 @@ def accept_objects():
     cloned("objects")
 
 
-@test()
+@test(timeout=180)
 def accept_several():
-    """Three listeners: nobody is given another's answer, and some flow always watches all of them."""
-    for _ in range(6):
-        run = subprocess.run([os.path.join(SERVERS, "several")], capture_output=True, timeout=30,
-                             env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_ACCEPT": "clone"},
-                             check=False)
-        assert (run.stdout, run.returncode) == (b"0 clients were not served\n", 0), run
+    """Several listeners: nobody is given another's answer, and some flow always watches all of them."""
+    for mode, count, way in (("clone", 3, "poll"), ("clone", 3, "epoll"), ("clone", 40, "select"),
+                             ("fork", 3, "poll"), ("fork", 40, "poll"), ("fork", 40, "select"),
+                             ("auto", 3, "select"), ("auto", 40, "poll"), ("auto", 40, "epoll")):
+        run = subprocess.run([os.path.join(SERVERS, "several"), str(count), way],
+                             env={**os.environ, "LD_PRELOAD": LIBRARY, "GREEN_ACCEPT": mode},
+                             capture_output=True, timeout=60, check=False)
+        expected = (b"0 clients were not served\n", 0)
+        assert (run.stdout, run.returncode) == expected, (mode, count, way, run)
 
 
 @test()
