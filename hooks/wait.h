@@ -183,9 +183,10 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
         }
         case FdKind::poll_first:
             // A FIFO that nobody writes to is at its end, and poll(2) does not say so until
-            // somebody has. Of room there is perhaps not enough for all.
+            // somebody has. Of room there is perhaps not enough for all, or, in a terminal, more
+            // than poll(2) thinks worth a word.
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
-                !(direction == in ? s->drains : is_anonymous(fd))) {
+                !(direction == in ? s->drains : s->portions || is_anonymous(fd))) {
                 return direction == in && s->portions ? ask_in_background(fd) : -EAGAIN;
             }
             if (direction == out || s->drains) {
