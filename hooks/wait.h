@@ -375,7 +375,10 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
         }
         uint32_t generation = s->generation;
-        Wake why = direction == out && ready_now(fd, EPOLLOUT) ? pause_until(&nap, deadline)
+        // Room that is too little, or that came just now: perhaps before anybody would have told.
+        bool room = direction == out && ready_now(fd, EPOLLOUT);
+        if (room) s->drained[out] = false;
+        Wake why = room ? pause_until(&nap, deadline)
                    : direction == out && s->kind == FdKind::socket && !s->tcp
                        ? wait_for_room(fd, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
