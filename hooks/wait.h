@@ -184,9 +184,10 @@ long attempt(int fd, FdState* s, Direction direction, Op& op) {
         }
         case FdKind::poll_first:
             // A FIFO that nobody writes to is at its end, and poll(2) does not say so until
-            // somebody has. Of room there is perhaps not enough for all.
+            // somebody has. Of room there is perhaps not enough for all, or, in a terminal, more
+            // than poll(2) thinks worth a word.
             if (!ready_now(fd, static_cast<short>(epoll_bits(direction))) &&
-                !(direction == in ? s->drains : is_anonymous(fd))) {
+                !(direction == in ? s->drains : s->portions || is_anonymous(fd))) {
                 return direction == in && s->portions ? ask_in_background(fd) : -EAGAIN;
             }
             if (direction == out || s->drains) {
@@ -377,7 +378,10 @@ __attribute__((noinline)) long try_and_wait_unsettled(int fd, FdState* s, Direct
             deadline = timeout == 0 ? sys::never : sys::after(timeout);
         }
         uint32_t generation = s->generation;
-        Wake why = direction == out && ready_now(fd, EPOLLOUT) ? pause_until(&nap, deadline)
+        // Room that is too little, or that came just now: perhaps before anybody would have told.
+        bool room = direction == out && ready_now(fd, EPOLLOUT);
+        if (room) s->drained[out] = false;
+        Wake why = room ? pause_until(&nap, deadline)
                    : direction == out && s->kind == FdKind::socket && !s->tcp
                        ? wait_for_room(fd, deadline)
                        : wait_fd(fd, epoll_bits(direction), deadline);
