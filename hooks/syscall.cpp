@@ -543,6 +543,7 @@ bool by_hook(long number, const long* a, long* r) {
             *r = call_with(hook_sigtimedwait, a);
             return true;
         case SYS_tkill:
+            if (thread_by_tid(word_as<pid_t>(a[0])) == nullptr) return false;  // another process's
             *r = hook_tgkill(static_cast<pid_t>(sys::invoke(SYS_getpid)), word_as<pid_t>(a[0]),
                              word_as<int>(a[1]));
             return true;
