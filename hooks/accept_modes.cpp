@@ -340,9 +340,16 @@ bool comes_back_in_vain(FdWait* waits, unsigned count) {
     if (!any || !is_flow()) return false;
     if (fork_is_copy()) return only_listeners;
     if (accept_mode == AcceptMode::fork) fork_drop_spare();
+    Thread* who = self;  // or another one that waits for all of this
+    for (const Listener& l : listeners) {
+        if (l.fd >= 0 && l.waiting != nullptr && l.waiting != self && l.set == set) who = l.waiting;
+    }
     for (unsigned i = 0; i < count; ++i) {
         for_listeners_at(waits[i].fd, [&](Listener& l) {
-            if (l.waiting == nullptr || l.waiting == self) {
+            if (who != self && l.waiting == nullptr) {
+                l.waiting = who;
+                l.set = set;
+            } else if (l.waiting == nullptr || l.waiting == self) {
                 l.waiting = self;
                 l.set = set;
                 waited_for = false;
@@ -372,9 +379,7 @@ bool Turn::passes_over(int fd) const { return fd != told && find(fd) != nullptr;
 void Turn::promise(int fd) {
     if (fd < 0 || !is_flow()) return;
     if (told >= 0) last_told = told;
-    for_listeners_at(fd, [](Listener& l) {
-        if (l.waiting == nullptr) l.waiting = self;
-    });
+    for_listeners_at(fd, [](Listener& l) { l.waiting = self; });
 }
 
 void accept_mode_is_not_needed(const char* why) {
