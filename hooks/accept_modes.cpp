@@ -53,6 +53,7 @@ struct Member {
     int set;
     uint32_t set_generation;
     int fd;
+    bool edge;  // told of once: who is told may not leave it to another one
 };
 Table<Member, 1024> members;
 
@@ -280,11 +281,12 @@ bool for_listeners_at(int fd, Act act) {
         if (m.set != fd || is_stale(m) || (l = find(m.fd)) == nullptr) continue;
         any = true;
         act(*l);
+        if (m.edge) break;
     }
     return any;
 }
 
-void note_member(int set, int fd) {
+void note_member(int set, int fd, bool edge) {
     if (sys::socket_option(fd, SO_ACCEPTCONN) <= 0) return;
     if (self != nullptr && (fd_state(set) == nullptr || fd_learn(set, fd_state(set)) != 0)) return;
     Member* place = nullptr;
@@ -293,7 +295,7 @@ void note_member(int set, int fd) {
         if (same || (place == nullptr && is_stale(m))) place = &m;
     }
     if (place == nullptr) place = members.add();
-    if (place != nullptr) *place = {set, generation_of(set), fd};
+    if (place != nullptr) *place = {set, generation_of(set), fd, edge};
 }
 
 }  // namespace
@@ -340,9 +342,16 @@ bool comes_back_in_vain(FdWait* waits, unsigned count) {
     if (!any || !is_flow()) return false;
     if (fork_is_copy()) return only_listeners;
     if (accept_mode == AcceptMode::fork) fork_drop_spare();
+    Thread* who = self;  // or another one that waits for all of this
+    for (const Listener& l : listeners) {
+        if (l.fd >= 0 && l.waiting != nullptr && l.waiting != self && l.set == set) who = l.waiting;
+    }
     for (unsigned i = 0; i < count; ++i) {
         for_listeners_at(waits[i].fd, [&](Listener& l) {
-            if (l.waiting == nullptr || l.waiting == self) {
+            if (who != self && l.waiting == nullptr) {
+                l.waiting = who;
+                l.set = set;
+            } else if (l.waiting == nullptr || l.waiting == self) {
                 l.waiting = self;
                 l.set = set;
                 waited_for = false;
@@ -371,10 +380,11 @@ bool Turn::passes_over(int fd) const { return fd != told && find(fd) != nullptr;
 
 void Turn::promise(int fd) {
     if (fd < 0 || !is_flow()) return;
+    for (const Member& m : members) {
+        if (m.set == fd && m.edge && !is_stale(m)) return;
+    }
     if (told >= 0) last_told = told;
-    for_listeners_at(fd, [](Listener& l) {
-        if (l.waiting == nullptr) l.waiting = self;
-    });
+    for_listeners_at(fd, [](Listener& l) { l.waiting = self; });
 }
 
 void accept_mode_is_not_needed(const char* why) {
@@ -471,9 +481,9 @@ void flow_listens(int fd) {
     if (is_active_mode() && activate()) adopt_all(fd);
 }
 
-void flow_adds_member(int set, int fd) {
+void flow_adds_member(int set, int fd, bool edge) {
     shape_sees_member(set, fd);
-    note_member(set, fd);
+    note_member(set, fd, edge);
 }
 
 }  // namespace green

@@ -45,7 +45,7 @@ void accept_mode_is_not_needed(const char* why);
 void flow_listens(int fd);
 
 // After epoll_ctl(2) has added a descriptor to a set.
-void flow_adds_member(int set, int fd);
+void flow_adds_member(int set, int fd, bool edge);
 
 // Connections that are served at once; what comes beyond waits in the listener's queue.
 extern unsigned max_flows;

@@ -416,7 +416,9 @@ HOOK(int, epoll_ctl, (int set, int operation, int fd, epoll_event* event), redir
         if (at_limit(r) && fd_unwatch(set)) r = call();
         if (at_limit(r) && fd_unwatch_sets()) r = call();
     }
-    if (r == 0 && adds && accept_mode != AcceptMode::off) flow_adds_member(set, fd);
+    if (r == 0 && adds && accept_mode != AcceptMode::off) {
+        flow_adds_member(set, fd, (event->events & (EPOLLET | EPOLLONESHOT)) != 0);
+    }
     return static_cast<int>(result(r));
 }
 
