@@ -42,6 +42,22 @@ bool has_inline_futex(const unsigned char* code, size_t size) {
     return false;
 }
 
+// Functions that make any system call, one for each number of arguments, each with `syscall` and
+// `cmp $-4095, %rax`: a runtime that does without libc's functions (Free Pascal's) but for threads.
+// It reads, accepts and sleeps that way. One alone may be for a call that does not wait.
+bool has_own_system_calls(const unsigned char* code, size_t size) {
+    constexpr unsigned char call[] = {0x0f, 0x05, 0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff};
+    constexpr int fewest = 6;
+    const unsigned char *at = code, *end = code + size;
+    for (int found = 0; found < fewest; ++found) {
+        at = static_cast<const unsigned char*>(
+            memmem(at, static_cast<size_t>(end - at), call, sizeof call));
+        if (at == nullptr) return false;
+        at += sizeof call;
+    }
+    return true;
+}
+
 int search_object(dl_phdr_info* info, size_t, void* data) {
     auto caller = *static_cast<uintptr_t*>(data);
     for (int i = 0; i < info->dlpi_phnum; ++i) {
@@ -49,8 +65,9 @@ int search_object(dl_phdr_info* info, size_t, void* data) {
         uintptr_t from = info->dlpi_addr + p.p_vaddr;
         if (p.p_type != PT_LOAD || (p.p_flags & PF_X) == 0) continue;
         if (caller < from || caller >= from + p.p_memsz) continue;
+        auto* code = reinterpret_cast<const unsigned char*>(from);
         bool found = p.p_memsz <= largest_searched &&
-                     has_inline_futex(reinterpret_cast<const unsigned char*>(from), p.p_memsz);
+                     (has_inline_futex(code, p.p_memsz) || has_own_system_calls(code, p.p_memsz));
         const char* name = info->dlpi_name[0] != '\0' ? info->dlpi_name : "the program";
         seen[seen_count++ % most_seen] = {from, from + p.p_memsz, found ? name : nullptr};
         return 1;

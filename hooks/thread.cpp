@@ -202,7 +202,7 @@ int green_join(pthread_t which, void** value, sys::Deadline deadline) {
 // calls are caught, or there is only a warning.
 void warn_of_inline_futex(const char* object) {
     char reason[512];
-    snprintf(reason, sizeof reason, "%s waits with futex calls of its own", object);
+    snprintf(reason, sizeof reason, "%s waits with system calls of its own", object);
     if (self == nullptr) return refuse(reason);
     if (catch_inline_futexes()) return;
     static bool warned = false;

@@ -214,7 +214,10 @@ def system_calls(code):
 def has_inline_futex(elf_file):
     """As the library itself finds out, when such an object makes a thread: hooks/inline_futex.cpp."""
     largest, reach, number = 8 << 20, 256, b"\xca\0\0\0"
+    own_function, fewest = SYSCALL + b"\x48\x3d\x01\xf0\xff\xff", 6
     for code in elf_file.executable():
+        if len(code) <= largest and code.count(own_function) >= fewest:
+            return True
         at = code.find(number, 1) if len(code) <= largest else -1
         while at >= 0:
             if code[at - 1] & 0xf8 == 0xb8 and code.find(SYSCALL, at, at + reach) >= 0:
@@ -269,7 +272,7 @@ def listed(names):
 def verdict(program):
     """Plain sentences, the most important first."""
     if program.native:
-        yield (f"Runs natively: {listed(program.native)} waits with futex calls of its own, so the "
+        yield (f"Runs natively: {listed(program.native)} waits with system calls of its own, so the "
                "library steps aside when it makes its first thread.")
     elif program.threads:
         yield (f"Runs green from its first thread on. Threads can be made by: "

@@ -144,7 +144,7 @@ def check_system_calls():
                              : "rcx", "r11", "memory");
             return r > 5;
         }""", "-pthread")
-    assert check(program, status=2)[1].startswith("Runs natively: futex waits with futex calls")
+    assert check(program, status=2)[1].startswith("Runs natively: futex waits with system calls")
 
 
 @test()
