@@ -51,9 +51,9 @@ void note_pipe_end(int fd, int flags) {
 
 // A record lock: tried first, then waited for on a helper, which shares what owns the lock.
 long wait_for_lock(int fd, int command, long argument) {
-    cancellation_point();
+    cancel_if_pending();
     long r = sys::invoke(SYS_fcntl, fd, command == F_SETLKW ? F_SETLK : F_OFD_SETLK, argument);
-    if (r != -EAGAIN && r != -EACCES) return r;
+    if (r != -EAGAIN && r != -EACCES) return finish_call(r);
     return offloaded(waits_for_another, SYS_fcntl, fd, command, argument);
 }
 
@@ -63,12 +63,14 @@ long open_file(int directory, const char* path, int flags, mode_t mode) {
     if (self == nullptr) {
         return made(invoke_point(SYS_openat, directory, path, flags, mode), flags);
     }
-    cancellation_point();
+    cancel_if_pending();
     constexpr int never_waits = O_NONBLOCK | O_EXCL | O_DIRECTORY | O_PATH;
     struct stat st;
     bool fifo = (flags & never_waits) == 0 && (flags & O_ACCMODE) != O_RDWR &&
                 sys::invoke(SYS_newfstatat, directory, path, &st, 0) == 0 && S_ISFIFO(st.st_mode);
-    if (!fifo) return made(sys::invoke(SYS_openat, directory, path, flags, mode), flags);
+    if (!fifo) {
+        return finish_call(made(sys::invoke(SYS_openat, directory, path, flags, mode), flags));
+    }
     return made(offloaded(waits_for_another, SYS_openat, directory, path, flags, mode), flags);
 }
 

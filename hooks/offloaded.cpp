@@ -49,11 +49,10 @@ bool may_wait(const sembuf* operations, size_t count) {
 }
 
 long green_semop(int set, sembuf* operations, size_t count, const timespec* time) {
-    safe_point();
     bool copied = count <= most_operations && operations != nullptr;
     if (copied && (time == nullptr || valid(time))) {
         long r = semop_at_once(set, operations, count);
-        if (r != -EAGAIN || !may_wait(operations, count)) return r;
+        if (r != -EAGAIN || !may_wait(operations, count)) return finish_call(r);
     }
     return offloaded(semaphore_waits, SYS_semtimedop, set, operations, count, time);
 }
@@ -105,19 +104,19 @@ HOOK(int, semop, (int set, sembuf* operations, size_t count), by_helper) {
 }
 
 HOOK(int, msgsnd, (int queue, const void* message, size_t size, int flags), by_helper) {
-    if (self != nullptr) cancellation_point();
+    if (self != nullptr) cancel_if_pending();
     if (self != nullptr && (flags & IPC_NOWAIT) == 0) {
         long r = sys::invoke(SYS_msgsnd, queue, message, size, flags | IPC_NOWAIT);
-        if (r != -EAGAIN) return static_cast<int>(result(r));
+        if (r != -EAGAIN) return static_cast<int>(result(finish_call(r)));
     }
     return static_cast<int>(
         result(offloaded(message_waits, SYS_msgsnd, queue, message, size, flags)));
 }
 HOOK(ssize_t, msgrcv, (int queue, void* message, size_t size, long type, int flags), by_helper) {
-    if (self != nullptr) cancellation_point();
+    if (self != nullptr) cancel_if_pending();
     if (self != nullptr && (flags & IPC_NOWAIT) == 0) {
         long r = sys::invoke(SYS_msgrcv, queue, message, size, type, flags | IPC_NOWAIT);
-        if (r != -ENOMSG) return result(r);
+        if (r != -ENOMSG) return result(finish_call(r));
     }
     return result(offloaded(message_waits, SYS_msgrcv, queue, message, size, type, flags));
 }
@@ -129,10 +128,10 @@ HOOK(ssize_t, mq_timedreceive,
      by_helper) {
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
-        cancellation_point();
+        cancel_if_pending();
         const timespec* asked = time == nullptr || valid(time) ? &past : time;
         long r = sys::invoke(SYS_mq_timedreceive, queue, message, size, priority, asked);
-        if (r != -ETIMEDOUT) return result(r);
+        if (r != -ETIMEDOUT) return result(finish_call(r));
     }
     return result(offloaded(waits, SYS_mq_timedreceive, queue, message, size, priority, time));
 }
@@ -145,10 +144,10 @@ HOOK(int, mq_timedsend,
      by_helper) {
     constexpr timespec past = {0, 0};
     if (self != nullptr) {
-        cancellation_point();
+        cancel_if_pending();
         const timespec* asked = time == nullptr || valid(time) ? &past : time;
         long r = sys::invoke(SYS_mq_timedsend, queue, message, size, priority, asked);
-        if (r != -ETIMEDOUT) return static_cast<int>(result(r));
+        if (r != -ETIMEDOUT) return static_cast<int>(result(finish_call(r)));
     }
     return static_cast<int>(
         result(offloaded(waits, SYS_mq_timedsend, queue, message, size, priority, time)));

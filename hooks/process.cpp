@@ -88,7 +88,7 @@ bool ask_for_child(const WhichChild& child, Ask ask) {
 }
 
 long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
-    cancellation_point();
+    cancel_if_pending();
     long r;
     auto ask = [&] {
         r = sys::invoke(SYS_wait4, pid, status, options | WNOHANG, usage);
@@ -98,7 +98,7 @@ long green_wait4(pid_t pid, int* status, int options, rusage* usage) {
 }
 
 long green_waitid(idtype_t type, id_t id, siginfo_t* info, int options, rusage* usage) {
-    cancellation_point();
+    cancel_if_pending();
     long r;
     siginfo_t unseen;
     siginfo_t* found = info == nullptr ? &unseen : info;  // written to by failures, too

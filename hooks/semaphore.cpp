@@ -44,7 +44,7 @@ bool take(sem_t* s) {
 
 // 0, or the errno of the failure.
 int wait_for(sem_t* s, sys::Deadline deadline) {
-    cancellation_point();
+    cancel_if_pending();
     bool shared = shared_with_processes(s);
     for (bool overtaken = false;; overtaken = true) {
         if (take(s)) {

@@ -35,7 +35,7 @@ class Awaiting {
 // sigtimedwait(2): the signals of `set` are blocked; they are pending in this thread, or in the
 // kernel.
 long wait_for_signal(const sigset_t* set, siginfo_t* info, sys::Deadline deadline) {
-    cancellation_point();
+    cancel_if_pending();
     Mask wanted = to_mask(set) & ~never_blocked;
     constexpr timespec now = {0, 0};
     constexpr uint64_t soon = 5 * sys::millisecond;

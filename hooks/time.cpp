@@ -27,7 +27,7 @@ namespace {
 
 // Sleeps until the deadline. 0, or -EINTR after a signal handler (nanosleep is never restarted).
 long sleep_until(sys::Deadline deadline) {
-    cancellation_point();
+    cancel_if_pending();
     if (deadline <= sys::now()) {
         yield();
         return waited(0);

@@ -243,13 +243,13 @@ struct Manner {
 };
 
 // A system call on a helper, if there are green threads. One that a signal handler's run cuts short
-// is made again where the kernel would.
+// is made again where the kernel would; a signal that is due already runs within it.
 template <class... Args>
 long offloaded(Manner manner, long number, Args... args) {
     if (self == nullptr) {
         return manner.cancels ? invoke_point(number, args...) : sys::invoke(number, args...);
     }
-    if (manner.cancels) cancellation_point();
+    if (manner.cancels) cancel_if_pending();
     for (;;) {
         long r = offload(manner.lasts, number, sys::arg(args)...);
         // Cut short when a part was done: that goes with the thread that is cancelled.

@@ -6,10 +6,16 @@
  */
 #include "thread.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 enum { size = 64 << 20 };
 static volatile sig_atomic_t handled;
@@ -26,15 +32,56 @@ static void* wait_for_end(void* pipe) {
     return NULL;
 }
 
-static void in_rounds(const char* what, int fd) {
+static int pipe_end, pair_end, listener, queue;
+static pid_t child;
+static sem_t semaphore;
+static const char* fifo = "fifo";
+
+static int by_accept(void) { return accept(listener, NULL, NULL); }
+
+static int by_read(void) {
+    char byte;
+    return (int)read(pipe_end, &byte, 1);
+}
+
+static int by_recv(void) {
+    char byte;
+    return (int)recv(pair_end, &byte, 1, 0);
+}
+
+static int by_sleep(void) {
+    struct timespec long_time = {1000, 0};
+    return nanosleep(&long_time, NULL);
+}
+
+static int by_semaphore(void) { return sem_wait(&semaphore); }
+static int by_waitpid(void) { return waitpid(child, NULL, 0); }
+
+static int by_sigwaitinfo(void) {
+    sigset_t other;
+    sigemptyset(&other);
+    sigaddset(&other, SIGUSR2);
+    return sigwaitinfo(&other, NULL);
+}
+
+static int by_message(void) {
+    struct {
+        long type;
+        char text[8];
+    } message;
+    return (int)msgrcv(queue, &message, sizeof message.text, 0, 0);
+}
+
+static int by_fifo(void) { return open(fifo, O_RDONLY); }
+
+static void in_rounds(const char* what, int (*wait)(void)) {
     for (int i = 0; i < 4; i++) {
         struct itimerval soon = {{0, 0}, {0, 2000}};
-        char byte;
         handled = 0;
         CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
         memset(memory, i, size);
         if (!handled) {
-            int r = what[0] == 'a' ? accept(fd, NULL, NULL) : (int)read(fd, &byte, 1);
+            int r = wait();
             CHECK(r == -1 && errno == EINTR);
         }
         CHECK(handled);
@@ -43,13 +90,21 @@ static void in_rounds(const char* what, int fd) {
 }
 
 int main(void) {
-    int end[2], empty[2], pair[2], listener = socket(AF_INET, SOCK_STREAM, 0);
+    int end[2], empty[2], pair[2];
     struct sigaction action = {.sa_handler = handle};
     sigset_t alarms;
     pthread_t thread;
     memory = malloc(size);
-    CHECK(memory != NULL && pipe(end) == 0 && pipe(empty) == 0 && listen(listener, 1) == 0);
+    CHECK(memory != NULL && pipe(end) == 0 && pipe(empty) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK((listener = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && listen(listener, 1) == 0);
+    CHECK((queue = msgget(IPC_PRIVATE, 0600)) >= 0 && sem_init(&semaphore, 0, 0) == 0);
+    CHECK(mkfifo(fifo, 0600) == 0 && (child = fork()) >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) pause();
+    }
+    pipe_end = empty[0], pair_end = pair[0];
     CHECK(sigaction(SIGALRM, &action, NULL) == 0);
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
@@ -57,9 +112,17 @@ int main(void) {
     CHECK(pthread_create(&thread, NULL, wait_for_end, &end[0]) == 0);
     CHECK(pthread_sigmask(SIG_UNBLOCK, &alarms, NULL) == 0);
     memset(memory, 1, size);
-    in_rounds("accept", listener);
-    in_rounds("read from a pipe", empty[0]);
-    in_rounds("read from a socket", pair[0]);
+    in_rounds("accept", by_accept);
+    in_rounds("read", by_read);
+    in_rounds("recv", by_recv);
+    in_rounds("nanosleep", by_sleep);
+    in_rounds("sem_wait", by_semaphore);
+    in_rounds("waitpid", by_waitpid);
+    in_rounds("sigwaitinfo", by_sigwaitinfo);
+    in_rounds("msgrcv", by_message);
+    in_rounds("open", by_fifo);
+    unlink(fifo);
+    CHECK(msgctl(queue, IPC_RMID, NULL) == 0 && kill(child, SIGKILL) == 0);
     close(end[1]);
     CHECK(pthread_join(thread, NULL) == 0);
     return 0;
