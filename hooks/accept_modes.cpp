@@ -46,7 +46,7 @@ struct Table {
     T* end() { return all + count; }
     T* add() { return count < most ? &all[count++] : nullptr; }
 };
-Table<Listener, 1024> listeners;
+Table<Listener, 256> listeners;
 
 // Listeners that are waited for by way of an epoll set.
 struct Member {
@@ -55,7 +55,7 @@ struct Member {
     int fd;
     bool edge;  // told of once: who is told may not leave it to another one
 };
-Table<Member, 1024> members;
+Table<Member, 256> members;
 
 unsigned flows = 1;
 bool began = false;  // a copy was left, at any listener

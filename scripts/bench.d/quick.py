@@ -37,6 +37,7 @@ CHECKS = (
     ("instructions per dormant call, more than native", "tax", (), 118),
     ("KiB per parked thread, 64 KiB stacks", "parked", (64,), 9.5),
     ("KiB per parked thread, default stacks", "parked", (0,), 13.5),
+    ("KiB of libgreen.so, mapped", "size", (), 1023),
 )
 
 
@@ -67,6 +68,9 @@ class Quick:
             return int(found[1])
 
         return count(["-E", f"LD_PRELOAD={self.options.library}"]) - count([]), ""
+
+    def size(self):
+        return self.measure.size("green")["kib"], ""
 
     def create(self):
         done = subprocess.run([self.options.programs / "switch", "create", "0.05"], text=True,
