@@ -71,6 +71,7 @@ uint32_t generation_of(int fd) {
 bool is_open(const Listener& l) { return l.fd >= 0 && generation_of(l.fd) == l.generation; }
 
 bool is_stale(const Member& m) { return m.set < 0 || m.set_generation != generation_of(m.set); }
+bool is_in(int set, const Member& m) { return m.set == set && !is_stale(m); }
 
 Listener* find(int fd) {
     for (Listener& l : listeners) {
@@ -268,7 +269,8 @@ bool is_superfluous(const Listener& l) {
     return l.waiting != nullptr && l.waiting != self;
 }
 
-// The listener that `fd` is, or those that it watches. True if there are any.
+// The listener that `fd` is, or those that it watches; of an edge-triggered set one, which stands
+// for all. True if there are any.
 template <class Act>
 bool for_listeners_at(int fd, Act act) {
     Listener* l = find(fd);
@@ -278,7 +280,7 @@ bool for_listeners_at(int fd, Act act) {
     }
     bool any = false;
     for (const Member& m : members) {
-        if (m.set != fd || is_stale(m) || (l = find(m.fd)) == nullptr) continue;
+        if (!is_in(fd, m) || (l = find(m.fd)) == nullptr) continue;
         any = true;
         act(*l);
         if (m.edge) break;
@@ -365,7 +367,7 @@ bool comes_back_in_vain(FdWait* waits, unsigned count) {
 
 bool watches_listener(int set) {
     for (const Member& m : members) {
-        if (m.set == set && !is_stale(m)) return true;
+        if (is_in(set, m)) return true;
     }
     return false;
 }
@@ -381,7 +383,7 @@ bool Turn::passes_over(int fd) const { return fd != told && find(fd) != nullptr;
 void Turn::promise(int fd) {
     if (fd < 0 || !is_flow()) return;
     for (const Member& m : members) {
-        if (m.set == fd && m.edge && !is_stale(m)) return;
+        if (is_in(fd, m) && m.edge) return;
     }
     if (told >= 0) last_told = told;
     for_listeners_at(fd, [](Listener& l) { l.waiting = self; });

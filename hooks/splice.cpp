@@ -57,11 +57,7 @@ long wait_for_pipe(int pipe, Direction direction) {
 // Once: what there is, as far as there is room.
 long splice_into_pipe(const Splice& s, size_t size) {
     // Of all sockets only Unix streams heed the flag.
-    auto heeded = [&] {
-        return sys::socket_option(s.from, SO_DOMAIN) == AF_UNIX &&
-               sys::socket_option(s.from, SO_TYPE) == SOCK_STREAM;
-    };
-    bool at_once = !s.waits_for(s.to) && heeded();
+    bool at_once = !s.waits_for(s.to) && is_unix_stream(s.from);
     for (;;) {
         bool full = false;
         long r = try_and_wait(s.from, in, at_once, [&](FdKind kind) -> long {

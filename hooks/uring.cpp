@@ -105,10 +105,8 @@ Wake wait_for_news(const CompletionWait& w, uint64_t* nap) {
     const FdState* s = w.registered_ring ? nullptr : fd_state(w.fd);
     if (s == nullptr) return pause_until(nap, w.deadline);
     if (s->announces) return wait_fd(w.fd, EPOLLIN, w.deadline);
-    uint64_t slice = *nap;
-    if (*nap < 16 * sys::millisecond) *nap *= 2;
-    return wait_a_slice(slice, w.deadline,
-                        [&](sys::Deadline until) { return wait_fd(w.fd, EPOLLIN, until); });
+    return pause_until(nap, w.deadline,
+                       [&](sys::Deadline until) { return wait_fd(w.fd, EPOLLIN, until); });
 }
 
 long wait_completions(const CompletionWait& w) {

@@ -209,11 +209,15 @@ inline bool is_nonblocking(int fd, FdState* s) {
 
 // Sleeps for a while that doubles, up to 16 ms, with each call: for what no event announces, such
 // as room in the queue of a Unix socket's peer (unix(7)). timed_out only if the deadline has
-// passed.
-inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
+// passed. Where an event may come all the same, `wait(until)` is for that.
+template <class Wait>
+Wake pause_until(uint64_t* nap, sys::Deadline deadline, Wait wait) {
     uint64_t slice = *nap;
     if (*nap < 16 * sys::millisecond) *nap *= 2;
-    return wait_a_slice(slice, deadline, [](sys::Deadline until) { return park(Park::fd, until); });
+    return wait_a_slice(slice, deadline, wait);
+}
+inline Wake pause_until(uint64_t* nap, sys::Deadline deadline) {
+    return pause_until(nap, deadline, [](sys::Deadline until) { return park(Park::fd, until); });
 }
 
 // Waits for room in a socket that may be a Unix one: no event tells that the peer was shut down for
